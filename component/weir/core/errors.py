@@ -1,0 +1,61 @@
+"""The errors Weir raises on purpose.
+
+Owns the types and what each tells the caller to do; knows nothing of where they are raised. A docstring here is the
+sentence a person reads when nothing more is known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class WeirError(Exception):
+    """Weir cannot go on with this request."""
+
+    exit_code = 1
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a configuration: where it is, what is wrong, what is allowed."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Give the line that `weir check` prints."""
+        return f"{self.path}: {self.message}"
+
+
+class ConfigurationRefused(WeirError):
+    """The configuration is refused; every problem is listed. Mend all of them, then start again."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h
+
+    def __init__(self, problems: list[Problem]) -> None:
+        """Keep the problems, one line each."""
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class UsageError(WeirError):
+    """The command line does not say what to do; see `weir --help`."""
+
+    exit_code = 2
+
+
+class StateInUse(WeirError):
+    """Another process owns the state directory; stop it, or give this one a state directory of its own."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class StoreFailed(WeirError):
+    """The outcome of the last transaction is unknown: close the store, open it again, reload everything from it."""
+
+
+class StoreUnusable(WeirError):
+    """The store cannot be opened as it is: it is of a newer version, or its directory may not be used."""
+
+
+class Refused(WeirError):
+    """The client itself refuses this operation (topic or size): it was not sent and never will be."""

@@ -1,0 +1,138 @@
+"""The gate: how much may be released now, and if nothing, why. A pure function of numbers.
+
+Owns the limits on what is incomplete and in flight at the client. Knows nothing of the client itself: it is given the
+client's statistics and our own count.
+
+The facts it respects were measured on awscrt: unacked is a subset of incomplete; unacked rises later than publish()
+returns, and with MQTT 5 every statistic does. So what counts is the larger of the statistics and our own count.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from weir.core.ports import Statistics
+
+OTHERS_LOOK_SECONDS = 0.1  # operations made by others wake nobody: while they hold the gate, look again so soon
+
+
+class GateLimits(NamedTuple):
+    """The most that may be submitted and not complete, and not acknowledged. None is no limit."""
+
+    incomplete: int | None
+    in_flight: int | None
+    incomplete_bytes: int | None
+    in_flight_bytes: int | None
+
+
+class Outstanding(NamedTuple):
+    """What we handed to the client and have no outcome of; `acknowledged_*` is the QoS 1 part, which gets a PUBACK."""
+
+    operations: int = 0
+    bytes: int = 0
+    acknowledged_operations: int = 0
+    acknowledged_bytes: int = 0
+
+
+class Opening:
+    """What may go now; spent as it goes. `held_by` says why nothing may, in the words of the status."""
+
+    __slots__ = ("_byte_reason", "any_size", "bytes", "held_by", "operations")
+
+    def __init__(self, operations: int, size: int, held_by: str | None, byte_reason: str, *, any_size: bool) -> None:
+        """Take what may go: operations, bytes, and whether the first one may have any size."""
+        self.operations = operations
+        self.bytes = size
+        self.held_by = held_by
+        self.any_size = any_size
+        self._byte_reason = byte_reason
+
+    def admits(self, size: int) -> bool:
+        """Tell whether an operation of this many bytes may go; if not, `held_by` says why."""
+        if self.operations > 0 and (size <= self.bytes or self.any_size):
+            return True
+        if self.operations > 0:
+            self.held_by = self._byte_reason
+        return False
+
+    def spend(self, size: int) -> None:
+        """Count an operation that went."""
+        self.operations -= 1
+        self.bytes -= size
+        self.any_size = False
+
+
+def opening(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> Opening:
+    """Decide how many operations and bytes may go now.
+
+    With nothing at all outstanding one operation may go, whatever its size, so that no limit is a dead end.
+    """
+    incomplete = max(statistics.incomplete, ours.operations)
+    in_flight = max(statistics.unacked, ours.acknowledged_operations)
+    counts = _smallest((limits.in_flight, in_flight, "inFlight"), (limits.incomplete, incomplete, "incomplete"))
+    sizes = _smallest(
+        (limits.in_flight_bytes, max(statistics.unacked_bytes, ours.acknowledged_bytes), "inFlightBytes"),
+        (limits.incomplete_bytes, max(statistics.incomplete_bytes, ours.bytes), "incompleteBytes"),
+    )
+    by_others = _held_by_others(statistics, ours, limits)
+    byte_reason = "others" if by_others else sizes.reason
+    if not incomplete and not in_flight:
+        return Opening(counts.room, sizes.room, None, byte_reason, any_size=True)
+    if counts.room > 0 and sizes.room > 0:
+        return Opening(counts.room, sizes.room, None, byte_reason, any_size=False)
+    reason = counts.reason if counts.room <= 0 else sizes.reason
+    return Opening(0, 0, "others" if by_others else reason, byte_reason, any_size=False)
+
+
+_NO_LIMIT = 1 << 60
+
+
+class _Room(NamedTuple):
+    room: int
+    reason: str
+
+
+def _smallest(*limits: tuple[int | None, int, str]) -> _Room:
+    rooms = [_Room(limit - used, reason) for limit, used, reason in limits if limit is not None]
+    return min(rooms, default=_Room(_NO_LIMIT, limits[0][2]))
+
+
+def _held_by_others(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> bool:
+    """Tell whether the operations of others alone hold the gate."""
+    theirs = Statistics(
+        statistics.incomplete - ours.operations,
+        statistics.incomplete_bytes - ours.bytes,
+        statistics.unacked - ours.acknowledged_operations,
+        statistics.unacked_bytes - ours.acknowledged_bytes,
+    )
+    pairs = (
+        (limits.incomplete, theirs.incomplete),
+        (limits.in_flight, theirs.unacked),
+        (limits.incomplete_bytes, theirs.incomplete_bytes),
+        (limits.in_flight_bytes, theirs.unacked_bytes),
+    )
+    return any(limit is not None and used >= limit for limit, used in pairs)
+
+
+class LeakWatch:
+    """Finds statistics that will never fall again.
+
+    A client with a clean session keeps counting the operations it cancelled at a disconnect; a gate on such statistics
+    jams for good. It is a leak if, while connected, none of ours is outstanding and the statistics stay above zero and
+    unchanged for so long that every operation would have timed out.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Take the operation timeout in seconds."""
+        self._seconds = seconds
+        self._seen: Statistics | None = None
+        self._since = 0.0
+
+    def leaks(self, now: float, statistics: Statistics, ours: int, *, connected: bool) -> bool:
+        """Look once; `now` is monotonic, `ours` is what we have outstanding."""
+        if not connected or ours or not statistics.incomplete:
+            self._seen = None
+            return False
+        if statistics != self._seen:
+            self._seen, self._since = statistics, now
+        return now - self._since >= self._seconds

@@ -1,0 +1,123 @@
+"""What the loop needs from the outside, as protocols. The adapters fulfil them; fakes in the tests fulfil them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol
+
+from weir.core.events import ConnectionEvent
+from weir.core.positions import FilePosition
+from weir.core.span import Span
+
+Settled = Callable[["Future[Any]"], None]  # called by a native thread when a publish has its outcome
+Post = Callable[[ConnectionEvent], None]  # called by any thread; appends to the inbox and wakes the loop
+
+
+class Statistics(NamedTuple):
+    """The MQTT client's own operation statistics: counts of operations, sizes in bytes.
+
+    unacked is a subset of incomplete (awscrt.mqtt.OperationStatisticsData).
+    """
+
+    incomplete: int
+    incomplete_bytes: int
+    unacked: int
+    unacked_bytes: int
+
+
+class Transport(Protocol):
+    """The way to the broker. Every call is made by the loop's thread and returns at once."""
+
+    name: str
+
+    def start(self) -> None:
+        """Begin to connect; events of it are posted."""
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+        """Hand one message to the client.
+
+        The future resolves on a native thread: with no error once the PUBACK arrived (QoS 1) or the client wrote it
+        (QoS 0). Raises `Refused` where the client will never send this message.
+        """
+
+    def statistics(self) -> Statistics:
+        """Read the client's operation statistics."""
+
+    def advance(self, now: float) -> float | None:
+        """Do what is due at `now` (monotonic seconds), say when to be called next, or None for never."""
+
+    def replace(self) -> None:
+        """Give up the connection object for a new one; `Closed` is posted once the old one can never send again."""
+
+    def close(self, timeout_seconds: float) -> None:
+        """Disconnect for good, waiting at most so long."""
+
+    def timed_out(self, error: BaseException) -> bool:
+        """Say whether this failure means that no answer came in time, so that the broker may have the message."""
+
+
+class Reject(NamedTuple):
+    """A record that is set aside as soon as it is read, with all that can be said of it.
+
+    `kept` is its bytes, or only its first ones where `size` says there were more; then `digest` is the SHA-256 of all.
+    `begin` and `end` are its range in the file, or twice its sequence number for a pipe.
+    """
+
+    reason: str
+    detail: str
+    file: FilePosition | None
+    begin: int
+    end: int
+    size: int
+    kept: bytes
+    digest: bytes
+
+
+class Reading(NamedTuple):
+    """What one look into a source gave: at most one span, and what was set aside beside it."""
+
+    span: Span | None
+    rejects: tuple[Reject, ...]
+
+
+class SourceCounts(NamedTuple):
+    """What a source noticed since it was last asked, beside the law."""
+
+    truncated_bytes: int = 0
+    vanished_files: int = 0
+    late_bytes: int = 0
+    skipped_files: int = 0
+
+
+class Source(Protocol):
+    """Where one stream's records come from. Every call is made by the loop's thread and does not block."""
+
+    replayable: bool  # what was read can be read again (a directory), or not (a pipe)
+
+    def read(self, now: float, max_records: int) -> Reading | None:
+        """Take the next few records, at most `max_records`; None if there is nothing to take now."""
+
+    def advance(self, now: float) -> float | None:
+        """Look again at the outside if it is time to; say when to be called next (monotonic s), or None."""
+
+    def before_commit(self) -> list[FilePosition]:
+        """Bring the tail hashes up to date and give the positions that differ from their rows."""
+
+    def after_commit(self, now: float) -> None:
+        """Do what only a commit allows: finish files whose every byte is committed."""
+
+    def counts(self) -> SourceCounts:
+        """Give what was noticed since the last call."""
+
+    def held_by(self) -> str | None:
+        """Say why nothing can be read: `missing`, `unreadable`, or None."""
+
+    def unread(self) -> tuple[int, int]:
+        """Count the bytes not read yet and the files they are in."""
+
+    def exhausted(self) -> bool:
+        """Tell whether there is nothing more to take: a pipe at its end; a directory read to its end, all settled."""
+
+    def close(self) -> None:
+        """Stop reading; what was already taken from a pipe can still be read."""

@@ -1,0 +1,104 @@
+"""Where a watched file stands: who it is, and which of its bytes are accounted for.
+
+Owns the arithmetic of byte ranges. Knows nothing of how a file is found, read or stored.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+
+class FilePosition:
+    """One generation of one file of one stream.
+
+    A byte is accounted for once the record it belongs to is settled or stored: `position` is the end of the accounted
+    prefix, `beyond` the accounted ranges after it (ascending, neither touching nor overlapping). A file is known by
+    inode, birth time (nanoseconds, None where the file system has none) and the hash of its first `head_length` bytes;
+    `tail` is the hash of the bytes just before `position`. `number` is its row id, 0 until it has one.
+    """
+
+    __slots__ = (
+        "beyond",
+        "birth",
+        "changed",
+        "format",
+        "generation",
+        "gone_since",
+        "head",
+        "head_length",
+        "inode",
+        "name",
+        "number",
+        "position",
+        "stream",
+        "tail",
+        "vanished",
+    )
+
+    def __init__(  # noqa: PLR0913 - the identity of a file has so many parts; every argument is named at the call
+        self,
+        *,
+        stream: int,
+        name: bytes,
+        inode: int,
+        birth: int | None,
+        head: bytes = b"",
+        head_length: int = 0,
+        generation: int = 0,
+        fmt: str = "lines",
+        number: int = 0,
+    ) -> None:
+        """Begin at the start of the file, with nothing accounted for."""
+        self.stream = stream
+        self.name = name
+        self.inode = inode
+        self.birth = birth
+        self.head = head
+        self.head_length = head_length
+        self.generation = generation
+        self.format = fmt
+        self.number = number
+        self.position = 0
+        self.beyond: list[tuple[int, int]] = []
+        self.tail = b""
+        self.gone_since: float | None = None  # wall time at which the scan first missed it
+        self.vanished = False  # its directory no longer shows it: what is read of it cannot be read again
+        self.changed = False  # differs from its row
+
+    def account(self, start: int, end: int) -> None:
+        """Account for the bytes [start, end)."""
+        if end <= start:
+            return
+        self.changed = True
+        if start <= self.position:
+            self.position = max(self.position, end)
+        else:
+            self._merge(start, end)
+        while self.beyond and self.beyond[0][0] <= self.position:
+            self.position = max(self.position, self.beyond.pop(0)[1])
+
+    def _merge(self, start: int, end: int) -> None:
+        ranges = self.beyond
+        first = bisect_left(ranges, (start, start))
+        if first and ranges[first - 1][1] >= start:
+            first -= 1
+        last = first
+        while last < len(ranges) and ranges[last][0] <= end:
+            start = min(start, ranges[last][0])
+            end = max(end, ranges[last][1])
+            last += 1
+        ranges[first:last] = [(start, end)]
+
+    def unaccounted_from(self, offset: int) -> tuple[int, int | None]:
+        """Give the next range at or after `offset` that is not accounted for: (start, end), end None if open."""
+        start = max(offset, self.position)
+        for low, high in self.beyond:
+            if start < low:
+                return start, low
+            start = max(start, high)
+        return start, None
+
+    @property
+    def reach(self) -> int:
+        """Give the end of the last accounted byte."""
+        return self.beyond[-1][1] if self.beyond else self.position

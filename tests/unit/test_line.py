@@ -1,0 +1,217 @@
+"""The line against an independent model: which records a mode keeps, and in which order it gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weir.core.line import Cut, Gap, Line
+from weir.core.modes import MODES, End, Mode
+from weir.core.span import RECORD_OVERHEAD, Span, make_span
+
+
+@dataclass
+class Model:
+    """The queue modes in ten lines: a list of records, the front at index 0."""
+
+    mode: int
+    max_records: int
+    max_bytes: int
+    queue: list[bytes] = field(default_factory=list)
+    dropped: list[bytes] = field(default_factory=list)
+
+    def arrive(self, record: bytes) -> None:
+        while len(self.queue) >= self.max_records or self._size() + len(record) + 64 > self.max_bytes:
+            self.dropped.append(self.queue.pop(0 if self.mode in (2, 3) else -1))
+        self.queue.insert(0 if self.mode in (1, 2, 5) else len(self.queue), record)
+
+    def _size(self) -> int:
+        return sum(len(record) + 64 for record in self.queue)
+
+
+class Shelf:
+    """Stands in for the store: keeps spans that the line forgot and gives them back, as the real one would."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.spans: dict[int, Span] = {}
+        self.seq = 0
+
+    def put(self, records: list[bytes]) -> tuple[Span, list[Cut]]:
+        self.seq += 1
+        span = make_span(records, offset=0, at=0.0)
+        span.seq = self.seq
+        cuts = self.line.admit(span)
+        while self.line.arriving:
+            assert self.line.mode.cut is not None
+            self.feed(self.line.mode.cut)
+            cuts += self.line.make_room()
+        return span, cuts
+
+    def commit(self) -> None:
+        for span in self.line.resident():
+            span.stored = True
+            self.spans[span.seq] = span
+        self.line.forget(keep_bytes=40)
+
+    def feed(self, end: End) -> None:
+        gap = self.line.lacks(end)
+        assert gap is not None
+        between = sorted(seq for seq in self.spans if gap.after < seq < gap.before and self.spans[seq].left)
+        seqs = between[:2] if end is End.OLD else between[-2:]
+        self.line.feed(end, [self._copy(self.spans[seq]) for seq in seqs], last=len(seqs) == len(between))
+
+    def _copy(self, span: Span) -> Span:
+        """A span as it comes back from its row: the same records gone, the same waiting."""
+        copy = Span(body=span.body, ends=span.ends, offset=span.offset, at=span.at)
+        copy.seq, copy.stored = span.seq, True
+        copy.settle_runs(span.settled_runs())
+        self.spans[span.seq] = copy
+        return copy
+
+    def next(self) -> tuple[Span, int] | None:
+        span = self.line.peek()
+        if span is None and self.line.lacks(self.line.mode.take):
+            self.feed(self.line.mode.take)
+            span = self.line.peek()
+        return None if span is None else (span, self.line.next_index(span))
+
+
+def records_of(cuts: list[Cut]) -> list[bytes]:
+    return [cut.span.payload(index) for cut in cuts for index in range(cut.low, cut.high)]
+
+
+arrivals = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=7), max_size=12)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    mode=st.integers(0, 3),
+    max_records=st.integers(1, 12),
+    max_bytes=st.integers(104, 900),
+    rounds=st.lists(st.tuples(arrivals, st.integers(0, 6), st.booleans()), max_size=4),
+)
+def test_a_drop_mode_keeps_drops_and_orders_as_the_model(
+    mode: int, max_records: int, max_bytes: int, rounds: list[tuple[list[list[int]], int, bool]]
+) -> None:
+    line = Line(MODES[mode], max_records, max_bytes)
+    shelf, model = Shelf(line), Model(mode, max_records, max_bytes)
+    number = 0
+    for spans, takes, commit in rounds:
+        for sizes in spans:
+            records = []
+            for size in sizes:
+                number += 1
+                records.append(f"{number}:".encode().ljust(size, b"x")[:40])
+            _, cuts = shelf.put(records)
+            before = len(model.dropped)
+            for record in records:
+                model.arrive(record)
+            assert sorted(records_of(cuts)) == sorted(model.dropped[before:])
+        if commit:
+            shelf.commit()
+        for _ in range(takes):
+            taken = shelf.next()
+            expected = model.queue.pop(0) if model.queue else None
+            assert (taken and taken[0].payload(taken[1])) == expected
+            if taken:
+                line.take(*taken)
+                taken[0].settle(taken[1])
+        assert line.records == len(model.queue)
+        assert line.bytes == sum(len(record) + RECORD_OVERHEAD for record in model.queue)
+    while taken := shelf.next():
+        assert taken[0].payload(taken[1]) == model.queue.pop(0)
+        line.take(*taken)
+        taken[0].settle(taken[1])
+    assert not model.queue
+    assert (line.records, line.bytes, line.gap_records, line.gap_bytes) == (0, 0, 0, 0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    mode=st.sampled_from(MODES),
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    steps=st.lists(st.tuples(st.sampled_from(["take", "back", "ack"]), st.integers(0, 5)), max_size=40),
+)
+def test_what_comes_back_takes_its_old_place(mode: Mode, sizes: list[int], steps: list[tuple[str, int]]) -> None:
+    """Whatever is out, the next record is always the one nearest to the front that waits."""
+    line = Line(mode, 1000, None)
+    shelf = Shelf(line)
+    order: list[tuple[int, int]] = []
+    for count in sizes:
+        span, _ = shelf.put([b"%d" % index for index in range(count)])
+        order += [(span.seq, index) for index in range(count)]
+    if mode.take is End.NEW:
+        order.reverse()
+    waiting, out = set(order), []
+    for step, which in steps:
+        if step == "take":
+            taken = shelf.next()
+            expected = next((place for place in order if place in waiting), None)
+            assert (taken and (taken[0].seq, taken[1])) == expected
+            if taken and expected:
+                line.take(*taken)
+                waiting.remove(expected)
+                out.append(taken)
+        elif out:
+            span, index = out.pop(which % len(out))
+            if step == "back":
+                line.give_back(span, index)
+                waiting.add((span.seq, index))
+            else:
+                span.settle(index)
+                line.purge()
+        assert line.records == len(waiting)
+
+
+def test_a_record_that_comes_back_cuts_nothing_and_the_next_arrival_cuts_as_many_as_it_needs() -> None:
+    line = Line(MODES[3], 2, None)
+    shelf = Shelf(line)
+    first, _ = shelf.put([b"a", b"b"])
+    line.take(first, 0)
+    line.take(first, 1)
+    shelf.put([b"c", b"d"])
+    line.give_back(first, 0)
+    line.give_back(first, 1)
+    assert line.records == 4
+    _, cuts = shelf.put([b"e"])
+    assert records_of(cuts) == [b"a", b"b", b"c"]
+    assert line.records == 2
+
+
+def test_what_is_in_flight_is_never_cut() -> None:
+    for mode in MODES[:4]:
+        line = Line(mode, 1, None)
+        shelf = Shelf(line)
+        span, _ = shelf.put([b"a"])
+        line.take(span, 0)
+        for name in (b"b", b"c", b"d"):
+            shelf.put([name])
+        assert span.left == 1
+        assert line.records == 1
+
+
+def test_a_backlog_that_lies_in_the_store_is_cut_without_reading_all_of_it() -> None:
+    line = Line(MODES[3], 3, None)
+    shelf = Shelf(line)
+    for number in range(1, 6):
+        span = make_span([b"%d" % number], offset=0, at=0.0)
+        span.seq, span.stored = number, True
+        shelf.spans[number] = span
+    shelf.seq = 5
+    line.begin_with(5, 5 * 65, Gap(0, 6))
+    _, cuts = shelf.put([b"6"])
+    assert records_of(cuts) == [b"1", b"2", b"3"]
+    assert line.gap_records == 1
+
+
+def test_the_hold_modes_say_how_much_of_a_span_fits() -> None:
+    line = Line(MODES[4], 10, 64 * 3 + 30)
+    span = make_span([b"0123456789"] * 5, offset=0, at=0.0)
+    assert line.fitting(span) == 3
+    rest = span.split(3)
+    line.append(span)
+    assert (len(rest), rest.payload(0), rest.offset) == (2, b"0123456789", 3)
+    assert line.fitting(rest) == 0
