@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weir.core.line import Cut, Gap, Line
+from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End, Mode
 from weir.core.span import RECORD_OVERHEAD, Span, make_span
 
@@ -42,7 +42,7 @@ class Shelf:
     def put(self, records: list[bytes]) -> tuple[Span, list[Cut]]:
         self.seq += 1
         span = make_span(records, offset=0, at=0.0)
-        span.seq = self.seq
+        span.seq, span.stored = self.seq, True
         cuts = self.line.admit(span)
         while self.line.arriving:
             assert self.line.mode.cut is not None
@@ -52,7 +52,6 @@ class Shelf:
 
     def commit(self) -> None:
         for span in self.line.resident():
-            span.stored = True
             self.spans[span.seq] = span
         self.line.forget(keep_bytes=40)
 
@@ -61,7 +60,9 @@ class Shelf:
         assert gap is not None
         between = sorted(seq for seq in self.spans if gap.after < seq < gap.before and self.spans[seq].left)
         seqs = between[:2] if end is End.OLD else between[-2:]
-        self.line.feed(end, [self._copy(self.spans[seq]) for seq in seqs], last=len(seqs) == len(between))
+        spans = [self._copy(self.spans[seq]) for seq in seqs]
+        edge = seqs[-1 if end is End.OLD else 0] if seqs else 0
+        self.line.feed(end, Loaded(spans, [], edge, last=len(seqs) == len(between)))
 
     def _copy(self, span: Span) -> Span:
         """A span as it comes back from its row: the same records gone, the same waiting."""

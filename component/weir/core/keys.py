@@ -13,10 +13,11 @@ from weir.core.topics import MAX_MESSAGE_BYTES
 
 DEFAULT_STREAM = "telemetry"  # the one stream of a document that names none
 
-# What the contract names and this version cannot do: the values that work now. A line goes the day its feature comes.
+# Where this version cannot do all that the contract names: the values, or placeholders, that work. Delete a line when
+# its feature comes.
 NOT_YET: dict[str, tuple[Value, ...]] = {
     "streams.*.source.format": ("auto", "jsonl", "lines"),
-    "streams.*.topic": ("{thingName}", "{stream}"),  # of the placeholders
+    "streams.*.topic": ("{thingName}", "{stream}"),
     "streams.*.envelope": ("none",),
     "streams.*.batch.maxRecords": (1,),
     "streams.*.batch.maxBytes": (None,),
@@ -102,9 +103,7 @@ _QUEUE = (
 
 _BATCH = (
     count("batch.maxRecords", 1, "records", (1, 10_000), "How many records one message may carry."),
-    size(
-        "batch.maxBytes", None, MAX_MESSAGE_BYTES, "How large a message may become; none is what fits.", or_none=True
-    ),
+    size("batch.maxBytes", None, MAX_MESSAGE_BYTES, "How large a message may become; none is what fits.", or_none=True),
     count("batch.lingerMs", 0, "ms", (0, 60_000), "How long a message that is not full waits for more records."),
     choice("batch.layout", ("lines", "array"), "How the records of a message are joined; array is for JSON only."),
     choice("batch.compression", ("none", "gzip"), "Whether a message is compressed."),
@@ -115,7 +114,7 @@ _STREAM = (
     *_SOURCE,
     text(
         "topic",
-        "topic",
+        "template",
         "telemetry/{thingName}/{stream}",
         "Where the records are published; `$aws/rules/NAME/` in front is Basic Ingest.",
     ),
@@ -180,9 +179,7 @@ _CONNECTION = (
     text("connection.endpoint", "host", None, "The broker; for IoT Core the data endpoint of the account."),
     count("connection.port", None, "", (1, 65_535), "The port of the broker; null is 8883."),
     text("connection.certificate", "path", None, "The certificate of the client, a PEM file."),
-    text(
-        "connection.privateKey", "path", None, "The key of that certificate, a PEM file which nobody else may read."
-    ),
+    text("connection.privateKey", "path", None, "The key of that certificate, a PEM file which nobody else may read."),
     text(
         "connection.ca",
         "path",
@@ -200,7 +197,7 @@ _CONNECTION = (
         30,
         "s",
         (5, 1200),
-        "How often a quiet connection is tried; IoT Core counts less than 30 as 30.",
+        "How often a quiet connection is tried; IoT Core takes 30 to 1200.",
     ),
     count(
         "connection.pingTimeoutSeconds",

@@ -36,6 +36,15 @@ class Gap(NamedTuple):
     before: int
 
 
+class Loaded(NamedTuple):
+    """What a store gave for one end of a gap."""
+
+    spans: list[Span]  # in order of arrival
+    damaged: list[tuple[int, int]]  # rows that are not what was written: seq, and the records lost with it
+    edge: int  # the seq that was looked at last, seen from the end
+    last: bool  # the gap is empty now
+
+
 class Line:
     """What waits in one stream. Limits count what waits: records, and bytes with RECORD_OVERHEAD for each record."""
 
@@ -169,8 +178,7 @@ class Line:
         while span.waiting:
             low = span.oldest()
             high = span.waiting_run(low)
-            size = sum(span.size(index) + RECORD_OVERHEAD for index in range(low, high))
-            cuts.append(self._cut(span, low, high, size))
+            cuts.append(self._cut(span, low, high, span.run_bytes(low, high)))
         return cuts
 
     def _cut(self, span: Span, low: int, high: int, size: int) -> Cut:
@@ -182,10 +190,18 @@ class Line:
     # -- leaving and coming back --------------------------------------------------------------------------------------
 
     def peek(self) -> Span | None:
-        """Give the span that the next record is taken from, or None if nothing in memory waits at that end."""
+        """Give the span that the next record is taken from; None if nothing in memory may be sent from that end.
+
+        What is not durable yet is passed over: a crash would lose it, though the broker had it.
+        """
         if self._next is None or not self._next.waiting:
-            self._next = next(self._waiting(self.mode.take), None)
+            self._trim()
+            self._next = next((span for span in self._waiting(self.mode.take) if span.durable), None)
         return self._next
+
+    def refresh(self) -> None:
+        """Look anew for the next record: a commit has made more of the line durable."""
+        self._next = None
 
     def next_index(self, span: Span) -> int:
         """Give which record of the span that `peek` gave is the next."""
@@ -229,18 +245,18 @@ class Line:
         part = self._left if end is End.OLD else self._right
         return None if any(span.waiting for span in part) else self._gap
 
-    def feed(self, end: End, spans: list[Span], *, last: bool) -> None:
-        """Take in stored spans next to an end, in order of arrival; `last` says that the gap is empty now."""
-        for span in spans:
+    def feed(self, end: End, loaded: Loaded) -> None:
+        """Take in what was loaded for an end."""
+        for span in loaded.spans:
             self.gap_records -= span.waiting
             self.gap_bytes -= span.waiting_bytes()
         if end is End.OLD:
-            self._left.extend(spans)
-            self._gap = Gap(spans[-1].seq if spans else self._gap.after, self._gap.before)
+            self._left.extend(loaded.spans)
+            self._gap = Gap(loaded.edge, self._gap.before)
         else:
-            self._right.extendleft(reversed(spans))
-            self._gap = Gap(self._gap.after, spans[0].seq if spans else self._gap.before)
-        if last:
+            self._right.extendleft(reversed(loaded.spans))
+            self._gap = Gap(self._gap.after, loaded.edge)
+        if loaded.last:
             self.records -= self.gap_records  # 0 unless the store held less than it said
             self.bytes -= self.gap_bytes
             self.gap_records = self.gap_bytes = 0
@@ -275,6 +291,14 @@ class Line:
         self.gap_records += sum(span.waiting for span in gone)
         self.gap_bytes += sum(span.waiting_bytes() for span in gone)
         self._next = None
+
+    def _trim(self) -> None:
+        """Let go of the spans at the ends of which nothing is left."""
+        for part in (self._left, self._right):
+            while part and not part[0].left:
+                part.popleft()
+            while part and not part[-1].left:
+                part.pop()
 
     def purge(self) -> None:
         """Let go of the spans of which nothing is left."""

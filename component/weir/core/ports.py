@@ -30,6 +30,7 @@ class Transport(Protocol):
     """The way to the broker. Every call is made by the loop's thread and returns at once."""
 
     name: str
+    generation: int  # the number of the connection object in use
 
     def start(self) -> None:
         """Begin to connect; events of it are posted."""
@@ -103,6 +104,9 @@ class Source(Protocol):
 
     def before_commit(self) -> list[FilePosition]:
         """Bring the tail hashes up to date and give the positions that differ from their rows."""
+
+    def forgotten(self) -> list[FilePosition]:
+        """Give the positions that the next commit may remove: their files are gone for good."""
 
     def after_commit(self, now: float) -> None:
         """Do what only a commit allows: finish files whose every byte is committed."""

@@ -5,14 +5,14 @@ Owns the one way a value gets into an error line. It must not know what the valu
 
 from __future__ import annotations
 
-LONGEST = 60  # characters of a value; enough to recognise it, short enough for one line
+LONGEST = 64  # characters of a value: a name of a stream is shown in full, and a line stays a line
 LARGEST = 10**18  # beyond it the digits say nothing, and turning them into text may be refused by Python
 PEM_MARK = "-----BEGIN"
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, longest: int = LONGEST) -> str:
     """Give the text with everything a terminal could act upon escaped, cut to a sane length."""
-    shown = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in shown)
 
 
@@ -22,8 +22,10 @@ def quoted(value: object) -> str:
         return "a map"
     if isinstance(value, (list, tuple)):
         return "a list"
-    if value is None or isinstance(value, bool):
-        return f"`{str(value).lower()}`".replace("none", "null")
+    if value is None:
+        return "`null`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, int) and abs(value) > LARGEST:
         return "a number of more than 18 digits"
     if isinstance(value, (int, float)):

@@ -37,6 +37,7 @@ class Span:
         "attempts",
         "body",
         "counted",
+        "counted_bytes",
         "dirty",
         "ends",
         "extents",
@@ -74,6 +75,7 @@ class Span:
         self.seq = 0  # given by the line that admits it
         self.stored = False  # there is a row of it
         self.counted = 0  # how many settled records the last commit has counted
+        self.counted_bytes = 0  # what its rows count in the queue's bytes
         self.dirty = False  # something happened to it since the last commit
         self.attempts = 0  # how often records of it came back after they were sent
         self.state = bytearray(len(ends))
@@ -98,6 +100,11 @@ class Span:
     def left(self) -> int:
         """Count the records that are not settled: waiting or out."""
         return len(self.state) - self.settled
+
+    @property
+    def durable(self) -> bool:
+        """Tell whether a crash cannot lose it: it has a row, or its file still gives it."""
+        return self.stored or (self.file is not None and not self.file.vanished)
 
     @property
     def at_rest(self) -> bool:
@@ -137,6 +144,11 @@ class Span:
         self.waiting += 1
         self.low = min(self.low, index)
         self.high = max(self.high, index + 1)
+
+    def wait_again(self) -> None:
+        """Let all that is not settled wait: it had not arrived, or it was out."""
+        self.state = self.state.translate(_ALL_WAIT)
+        self.waiting, self.low, self.high = self.left, 0, len(self.ends)
 
     def take(self, index: int) -> None:
         """Send a waiting record out."""
@@ -186,10 +198,16 @@ class Span:
         """Count the queue's bytes of what waits: the records and the overhead of each."""
         if self.pristine:
             return len(self.body) + (RECORD_OVERHEAD - 1) * self.waiting
-        return sum(
-            self.ends[high - 1] - (self.ends[low - 1] if low else 0) + (RECORD_OVERHEAD - 1) * (high - low)
-            for low, high in _runs(self.state, WAITING)
-        )
+        return sum(self.run_bytes(low, high) for low, high in _runs(self.state, WAITING))
+
+    def left_bytes(self) -> int:
+        """Count the queue's bytes of what is not settled."""
+        total = len(self.body) + (RECORD_OVERHEAD - 1) * len(self)
+        return total - sum(self.run_bytes(low, high) for low, high in _runs(self.state, SETTLED))
+
+    def run_bytes(self, low: int, high: int) -> int:
+        """Count the queue's bytes of the records [low, high)."""
+        return self.ends[high - 1] - (self.ends[low - 1] if low else 0) + (RECORD_OVERHEAD - 1) * (high - low)
 
     def extent(self, low: int, high: int) -> tuple[int, int]:
         """Give the range of the source that the records [low, high) cover."""
@@ -208,6 +226,9 @@ class Span:
         head = f"{self.seq} {self.offset} {self.at!r} {len(self.ends)}".encode()
         extents = b"" if self.extents is None else self.extents.tobytes()
         return zlib.crc32(self.body, zlib.crc32(extents, zlib.crc32(self.ends.tobytes(), zlib.crc32(head))))
+
+
+_ALL_WAIT = bytes(SETTLED if state == SETTLED else WAITING for state in range(256))
 
 
 def make_span(

@@ -17,6 +17,7 @@ OVERHEAD_BYTES = 8  # fixed header, topic length, packet id: what a message cost
 LIMITS = f"at most {MAX_BYTES} bytes and {MAX_SLASHES} slashes"
 BASIC_INGEST = re.compile(r"\$aws/rules/[A-Za-z0-9_]+(?:/|\Z)")  # IoT Core does not count this prefix
 BASIC_INGEST_FORM = "$aws/rules/NAME/"
+PLACEHOLDERS = ("{thingName}", "{stream}", "{file}", "{record.FIELD}")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # lone surrogates have no UTF-8 form
 

@@ -22,6 +22,7 @@ from weir.core.quoting import PEM_MARK, escaped, quoted
 # A JSON number, short enough to be turned into one without harm. Greengrass may hand every number over as text.
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?")
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+DELIMITER = re.compile(r"[\t -!#-~]")  # ASCII without the quote and the line ends
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 MOST_HOST_CHARACTERS = 253
 MOST_PATH_BYTES = 4095  # PATH_MAX of Linux without its final NUL
@@ -46,14 +47,14 @@ def convert(key: Key, value: object) -> Value:
     if isinstance(value, (dict, list, tuple)):
         raise Unfit(f"{quoted(value)} where a single value is expected (allowed: {key.allowed})")
     found = CONVERSIONS[key.kind](key, value)
-    if key.now is not None and key.kind != "topic" and found not in key.now:
-        raise not_yet(quoted(found), key)
+    if key.now is not None and key.kind != "template" and found not in key.now:
+        raise Unfit(not_yet(found, key.allowed))
     return found
 
 
-def not_yet(what: str, key: Key) -> Unfit:
+def not_yet(value: Value, allowed: str) -> str:
     """Say that the contract has this and the version at hand does not."""
-    return Unfit(f"{what} is not available in version {__version__} (allowed: {key.allowed})")
+    return f"{quoted(value)} is not available in version {__version__} (allowed: {allowed})"
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -104,12 +105,11 @@ def _number(key: Key, value: object) -> int | float:
 
 def _integer(key: Key, value: object) -> int:
     number = _as_number(value)
-    if isinstance(number, float):  # a configuration that went through JSON elsewhere may hold 5.0 for 5
-        number = int(number) if number.is_integer() else None
-    if number is None:
+    # A configuration that went through JSON elsewhere may hold 5.0 for 5.
+    if number is None or (isinstance(number, float) and not number.is_integer()):
         raise _unfit(key, value, "not a whole number")
     _in_range(key, value, number)
-    return number
+    return int(number)
 
 
 def _choice(key: Key, value: object) -> str:
@@ -127,7 +127,7 @@ def _mode(key: Key, value: object) -> int:
     if isinstance(value, str) and value.strip() in MODE_NAMES:
         return MODE_NAMES.index(value.strip())
     number = _as_number(value)
-    if number in range(len(MODE_NAMES)):
+    if number is not None and number in range(len(MODE_NAMES)):
         return int(number)
     raise Unfit(f"{quoted(value)} is not a queue mode{_hint(value, MODE_NAMES)} (allowed: {key.allowed})")
 
@@ -139,7 +139,9 @@ def _text(key: Key, value: object) -> str:
         raise _unfit(key, value, "not text")
     if PEM_MARK in found:
         what = "a key" if "KEY-----" in found else "a certificate"
-        raise Unfit(f"is the text of {what}, not {'a path' if key.kind == 'path' else 'a value'} for this key")
+        raise Unfit(
+            f"is the text of {what}, not {'a path' if key.kind == 'path' else 'a value'} (allowed: {key.allowed})"
+        )
     if not found.strip():
         raise Unfit(f"is empty (allowed: {key.allowed})")
     if key.kind != "character" and topics.CONTROL.search(found):
@@ -148,9 +150,8 @@ def _text(key: Key, value: object) -> str:
 
 
 def _character(key: Key, value: object) -> str:
-    if isinstance(value, str) and len(value) == 1 and value.isascii() and (value.isprintable() or value == "\t"):
-        if value != '"':
-            return value
+    if isinstance(value, str) and DELIMITER.fullmatch(value):
+        return value
     raise _unfit(key, value, "not a delimiter")
 
 
@@ -179,12 +180,16 @@ def _host(key: Key, value: object) -> str:
     found = _text(key, value).strip()
     if "://" in found:
         rest = re.split(r"[/:]", found.split("://", 1)[1])[0]
-        raise Unfit(f"{quoted(found)} is a URL (allowed: the host name alone, `{escaped(rest)}`; the port has its own key)")
+        raise Unfit(
+            f"{quoted(found)} is a URL (allowed: the host name alone, `{escaped(rest)}`; the port has its own key)"
+        )
     if _is_address(found):
         return found
     host, colon, _ = found.partition(":")
     if colon and HOST_NAME.fullmatch(host):
-        raise Unfit(f"{quoted(found)} holds a port (allowed: the host name alone, `{escaped(host)}`; the port has its own key)")
+        raise Unfit(
+            f"{quoted(found)} holds a port (allowed: the host name alone, `{escaped(host)}`; the port has its own key)"
+        )
     if len(found) > MOST_HOST_CHARACTERS or not HOST_NAME.fullmatch(found):
         raise _unfit(key, value, "not a host name")
     return found
@@ -210,5 +215,6 @@ CONVERSIONS: dict[str, Callable[[Key, Any], Value]] = {
     "number": _number,
     "path": _path,
     "pattern": _pattern,
+    "template": _text,
     "topic": _text,
 }

@@ -1,0 +1,52 @@
+# Every target does the set-up it needs; `make` alone lists them.
+
+PYTHON_BIN := .venv/bin/python
+# Worker processes for the tests: they wait for brokers more than they compute, but a broker a core is enough.
+WORKERS ?= auto
+# `make lock LOCK_FLAGS=--upgrade` moves to the newest releases; without it only what pyproject.toml demands changes.
+LOCK_FLAGS ?=
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format unit bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## make .venv and install what is missing (the other targets do this themselves)
+	@scripts/setup.sh
+
+demo: setup ## run the main job on this machine, faults included, and balance the account
+	@$(PYTHON_BIN) -m demo
+
+test: lint ## lint, then every test
+	@$(PYTHON_BIN) -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
+
+lint: setup ## ruff, mypy, and the one direction of imports
+	@$(PYTHON_BIN) -m ruff check --quiet
+	@$(PYTHON_BIN) -m ruff format --check --quiet
+	@$(PYTHON_BIN) -m mypy
+	@.venv/bin/lint-imports --no-logo
+
+format: setup ## let ruff format and mend what it can
+	@$(PYTHON_BIN) -m ruff format
+	@$(PYTHON_BIN) -m ruff check --fix
+
+unit: setup ## the tests that need no broker
+	@$(PYTHON_BIN) -m pytest tests/unit tests/contract
+
+bench: setup ## the figures, each a ratio
+	@$(PYTHON_BIN) -m benchmarks
+
+lock: setup ## remake requirements/ from pyproject.toml
+	@$(PYTHON_BIN) -m venv build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@set -e; lock() { \
+	  build/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --generate-hashes \
+	    --no-annotate --custom-compile-command 'make lock' $(LOCK_FLAGS) "$$@"; }; \
+	lock --output-file requirements/run.txt; \
+	lock --extra terminal --constraint requirements/run.txt --output-file requirements/terminal.txt; \
+	lock --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+clean: ## remove what the other targets made here
+	@rm -rf .venv build dist greengrass-build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

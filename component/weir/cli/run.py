@@ -1,0 +1,86 @@
+"""`weir run`: forwards until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from weir.core.settings import Settings
+from weir.forwarder.inbox import Inbox
+from weir.report.log import Log
+from weir.store.directory import own
+from weir.wiring import assembly
+from weir.wiring.configuration import load
+from weir.wiring.machine import Display, Machine
+
+LOCK_WAIT_SECONDS = 30.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Forward as the settings say; returns the exit code."""
+    settings = load(arguments)
+    if arguments.dry_run:
+        return _dry_run(settings, arguments)
+    assembly.default_inbox(settings)
+    log = Log(level=settings.log.level, form=settings.log.format, out=sys.stdout, err=sys.stderr)
+    directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
+    try:
+        inbox = Inbox()
+        machine = Machine(
+            settings=settings,
+            directory=directory,
+            inbox=inbox,
+            transport=assembly.mqtt_transport(settings, inbox),
+            log=log,
+            display=_display(),
+        )
+        return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
+    finally:
+        directory.close()
+
+
+def _display() -> Display | None:
+    """Give the live line, where there is a terminal to show it and the library to draw it."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        from weir.report.live import LiveLine  # noqa: PLC0415 - only for a person at a terminal
+    except ImportError:
+        return None
+    return LiveLine()
+
+
+def _dry_run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print what would be sent. All state is in a directory that is thrown away, and no file is ever finished."""
+    state = tempfile.mkdtemp(prefix="weir-dry-run-")
+    settings = _harmless(settings, state)
+    log = Log(level="WARNING", form=settings.log.format, out=sys.stderr, err=sys.stderr)
+    directory = own(Path(state), wait_seconds=0)
+    try:
+        inbox = Inbox()
+        machine = Machine(
+            settings=settings,
+            directory=directory,
+            inbox=inbox,
+            transport=assembly.dry_run_transport(inbox),
+            log=log,
+        )
+        return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
+    finally:
+        directory.close()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _harmless(settings: Settings, state: str) -> Settings:
+    replace = msgspec.structs.replace
+    streams = {
+        name: replace(stream, source=replace(stream.source, on_done="keep"))
+        for name, stream in settings.streams.items()
+    }
+    pace = replace(settings.pace, publishes_per_second=None, bytes_per_second=None)
+    return replace(settings, streams=streams, pace=pace, state=replace(settings.state, path=state, min_free_bytes=0))

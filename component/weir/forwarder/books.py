@@ -1,0 +1,205 @@
+"""The books of one stream: what happened since the last commit, and what the next one writes of it.
+
+Owns the counters, committed and not, and turns spans in which something happened into rows and positions. Knows
+nothing of why a record was delivered, dropped or set aside.
+
+A record is counted as read when it is first accounted for: when its row is stored, or when it is settled without ever
+having had one. So a commit writes the net difference only, and nothing that the source can give again.
+"""
+
+from __future__ import annotations
+
+from weir.core import accounting
+from weir.core.changes import Change, Loss, SetAside, StreamState
+from weir.core.line import Cut
+from weir.core.ports import Reject
+from weir.core.positions import FilePosition
+from weir.core.span import RECORD_OVERHEAD, Span
+
+
+class Books:
+    """The accounts of one stream; `committed` is what the store says, and the only thing that may be shown."""
+
+    def __init__(self, state: StreamState, topic: str) -> None:
+        """Open the books where the last commit left them."""
+        self.stream = state.stream
+        self.topic = topic
+        self.committed = state.counts
+        self.backlog_bytes = state.backlog_bytes
+        self.sequence = state.sequence
+        self.since = accounting.zero()
+        self.set_aside: list[SetAside] = []
+        self.set_aside_bytes = 0
+        self.sent_and_settled = 0  # records that would arrive again if the next commit did not happen
+        self.suspects = 0  # records that an earlier process may have sent without knowing the outcome
+        self._losses: dict[tuple[str, bool], Loss] = {}  # by reason, and whether the records had rows
+        self._touched: list[Span] = []
+        self._damaged: list[tuple[int, int]] = []
+
+    # -- what happens to records --------------------------------------------------------------------------------------
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Count something beside the law, or a message."""
+        self.since[name] += number
+
+    def touch(self, span: Span) -> None:
+        """Note that something happened to a span."""
+        if not span.dirty:
+            span.dirty = True
+            self._touched.append(span)
+
+    def sent(self, span: Span, index: int, end: str) -> None:
+        """Settle a record that was out: `delivered`, `unconfirmed` or `handedOver`."""
+        span.settle(index)
+        self.since[end] += 1
+        self.sent_and_settled += 1
+        if not span.dirty:
+            self.touch(span)
+
+    def dropped(self, cuts: list[Cut], reason: str, at: float) -> int:
+        """Count what was cut out of the line; say how many records that were."""
+        records = attempted = 0
+        for span, low, high in cuts:
+            records += high - low
+            size = span.run_bytes(low, high) - RECORD_OVERHEAD * (high - low)
+            self._lose(Loss(self.topic, reason, at, at, high - low, size), stored=span.stored)
+            came_back = min(high - low, span.attempts)
+            span.attempts -= came_back
+            attempted += came_back
+            self.touch(span)
+        if records:
+            doubtful = min(records - attempted, self.suspects)
+            self.suspects -= doubtful
+            attempted += doubtful
+            self.since[accounting.DROPPED[reason]] += records
+            self.since["droppedAfterAttempt"] += attempted
+        return records
+
+    def quarantined(self, reject: Reject, at: float) -> None:
+        """Count a record that was set aside as it was read."""
+        self.since["read"] += 1
+        self._keep(reject, at)
+        if reject.file is not None:
+            reject.file.account(reject.begin, reject.end)
+        else:
+            self.sequence = max(self.sequence, reject.end + 1)
+
+    def refused(self, span: Span, index: int, detail: str, at: float) -> None:
+        """Set aside a record that was out and that the client will never send."""
+        payload = span.payload(index)
+        place = span.place(index)
+        self._keep(Reject("refused", detail, span.file, place, place, len(payload), payload, b""), at)
+        span.settle(index)
+        self.touch(span)
+
+    def damaged(self, seq: int, left: int) -> None:
+        """Count the records of a row that is not what was written."""
+        self._damaged.append((seq, left))
+        self.since[accounting.QUARANTINED["corrupt"]] += left
+        self.since["pending"] -= left
+
+    def _keep(self, reject: Reject, at: float) -> None:
+        self.since[accounting.QUARANTINED[reject.reason]] += 1
+        self.set_aside.append(SetAside(reject, self.topic, at))
+        self.set_aside_bytes += len(reject.kept)
+
+    def _lose(self, loss: Loss, *, stored: bool) -> None:
+        known = self._losses.get((loss.reason, stored))
+        if known is None:
+            self._losses[loss.reason, stored] = loss
+            return
+        known.last = loss.last
+        known.records += loss.records
+        known.bytes += loss.bytes
+
+    # -- the commit ---------------------------------------------------------------------------------------------------
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether there is anything to commit, beside positions and new rows."""
+        return bool(self._touched or self.set_aside or self._damaged) or any(self.since.values())
+
+    def change(self, inserts: list[Span], files: list[FilePosition], forgotten: list[FilePosition]) -> Change:
+        """Say what the next commit writes. Call `account` before the positions are collected."""
+        since = dict(self.since)
+        backlog = self.backlog_bytes
+        removals: list[Span] = []
+        cuts: list[Span] = []
+        for span in self._touched:
+            fresh = span.settled - span.counted
+            if span.stored:
+                since["pending"] -= fresh
+                backlog -= span.counted_bytes - span.left_bytes()
+                (cuts if span.left else removals).append(span)
+            else:
+                since["read"] += fresh
+        for span in inserts:
+            since["read"] += span.left
+            since["pending"] += span.left
+            backlog += span.left_bytes()
+            if span.settled or span.attempts:
+                cuts.append(span)
+        counts = accounting.add(self.committed, since)
+        return Change(
+            stream=self.stream,
+            counts=counts,
+            backlog_bytes=backlog if counts["pending"] else 0,
+            sequence=self.sequence_after(inserts),
+            inserts=inserts,
+            removals=removals,
+            cuts=cuts,
+            damaged=self._damaged,
+            files=files,
+            forgotten=forgotten,
+            set_aside=self.set_aside,
+            losses=list(self._losses.values()),
+        )
+
+    def sequence_after(self, spans: list[Span]) -> int:
+        """Give the next sequence number of a pipe once these spans, and all that happened, are committed."""
+        ends = (span.offset + len(span) for span in (*self._touched, *spans) if span.file is None and not span.stored)
+        return max(self.sequence, max(ends, default=0))
+
+    def account(self, inserts: list[Span]) -> None:
+        """Bring the positions of files up to what the next commit settles or stores."""
+        for span in self._touched:
+            if span.file is not None and not span.stored:
+                for low, high in ((0, len(span)),) if not span.left else span.settled_runs():
+                    span.file.account(*span.extent(low, high))
+        for span in inserts:
+            if span.file is not None:
+                span.file.account(*span.extent(0, len(span)))
+
+    def committed_as(self, change: Change) -> None:
+        """Take over what was committed."""
+        for span in change.inserts:
+            span.stored = True
+            span.dirty = True
+            self._touched.append(span)
+        for span in self._touched:
+            span.counted = span.settled
+            span.counted_bytes = span.left_bytes() if span.stored else 0
+            span.dirty = False
+        self.committed = change.counts
+        self.backlog_bytes = change.backlog_bytes
+        self.sequence = change.sequence
+        self.since = accounting.zero()
+        self.set_aside, self._damaged, self._touched, self._losses = [], [], [], {}
+        self.set_aside_bytes = self.sent_and_settled = 0
+
+    # -- what outlives a store that failed ----------------------------------------------------------------------------
+
+    def lost_without_rows(self) -> list[Loss]:
+        """List what was dropped before it had a row: nothing but these books knows of it."""
+        return [loss for (_, stored), loss in self._losses.items() if not stored]
+
+    def take_back(self, set_aside: list[SetAside], losses: list[Loss], sequence: int) -> None:
+        """Enter again what other books knew of a pipe and did not commit."""
+        for entry in set_aside:
+            self.since["read"] += 1
+            self._keep(entry.reject, entry.at)
+        for loss in losses:
+            self.since["read"] += loss.records
+            self.since[accounting.DROPPED[loss.reason]] += loss.records
+            self._lose(loss, stored=False)
+        self.sequence = sequence

@@ -1,0 +1,268 @@
+"""The loop that owns all state: settle, admit, release, commit, wait.
+
+Owns the order of things and nothing else: what waits is the streams' affair, what is out the window's, what may go the
+releaser's, what is durable the ledger's. One thread runs it; every other thread only appends to the inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from weir.core.errors import StoreFailed
+from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
+from weir.core.gate import LeakWatch
+from weir.core.ports import Transport
+from weir.core.settings import Settings
+from weir.forwarder.health import Health
+from weir.forwarder.inbox import Inbox
+from weir.forwarder.ledger import Ledger
+from weir.forwarder.release import Releaser
+from weir.forwarder.stream import Notice, Now, Stream
+from weir.forwarder.window import Sent, Window
+
+ACKS_AT_STOP_SECONDS = 2.0
+DISCONNECT_SECONDS = 0.5
+LINK_PROOF_SECONDS = 10.0  # online and nothing delivered for so long: the link does not work
+DISK_LOOK_SECONDS = 1.0
+OVERDUE_SECONDS = 30.0  # beyond the operation timeout, which the client should have kept: then the object is replaced
+COOL_DOWN_SECONDS = 1.0  # after the client failed an operation
+IDLE_SECONDS = 1.0
+
+
+class Clock(NamedTuple):
+    """The two clocks: seconds since the epoch for people, seconds that only grow for decisions."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class Forwarder:
+    """One forwarder: streams, one transport, one ledger. Call `turn` again and again, then `stop`."""
+
+    def __init__(  # noqa: PLR0913 - the parts of the machine, each named at the call
+        self,
+        *,
+        settings: Settings,
+        ledger: Ledger,
+        transport: Transport,
+        inbox: Inbox,
+        clock: Clock,
+        notice: Notice,
+    ) -> None:
+        """Put the parts together; nothing is read or sent before the first turn."""
+        self.ledger = ledger
+        self.transport = transport
+        self.inbox = inbox
+        self.window = Window()
+        self.releaser = Releaser(settings, transport, self.window, clock.wall)
+        self.health = Health(notice)
+        self.state = "connecting"
+        self.paused = False
+        self.hurry = False
+        self.held_by: str | None = "offline"
+        self.progress_at = clock.monotonic()
+        self._settings = settings
+        self._clock = clock
+        self._notice = notice
+        self._leak = LeakWatch(settings.connection.operation_timeout_seconds)
+        self._online_at = 0.0
+        self._delivered_at = 0.0
+        self._cool_until = 0.0
+        self._disk_low = False
+        self._disk_at = 0.0
+        self._more = False
+        self._now = Now(clock.monotonic(), clock.wall(), link_works=False, disk_low=False)
+
+    # -- one turn -----------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Do everything once."""
+        self._now = self._look()
+        try:
+            self._settle()
+            self._admit()
+            self._release()
+            self._commit()
+        except StoreFailed as error:
+            self._store_failed(error)
+        self._wait()
+
+    def _settle(self) -> None:
+        while (item := self.inbox.take()) is not None:
+            if isinstance(item, Future):
+                self._settle_outcome(item)
+            elif isinstance(item, ConnectionEvent):
+                self._settle_event(item)
+            else:
+                item()  # a request, answered by the loop
+
+    def _admit(self) -> None:
+        self._more = False
+        for stream in self.ledger.streams:
+            stream.source.advance(self._now.monotonic)
+            self._more |= stream.admit(self._now)
+
+    def _release(self) -> None:
+        now = self._now.monotonic
+        self.held_by = self._held_anyway(now)
+        if self.held_by is None:
+            room = self._settings.duplicate_bound - self.ledger.sent_and_settled - len(self.window)
+            released = self.releaser.release(now, self.ledger.streams, room)
+            self.held_by = self.releaser.held_by
+            self._more |= released > 0 and self.held_by is None
+        self.health.hold(now, self.held_by)
+
+    def _commit(self) -> None:
+        if self.ledger.due(self._now):
+            self.ledger.commit(self._now, self.transport.generation)
+
+    def _wait(self) -> None:
+        if not self._more:
+            self.inbox.wait(self._seconds_to_wait(), (len(self.window) + 1) // 2)  # half a window is worth waking for
+
+    # -- what a turn looks at -----------------------------------------------------------------------------------------
+
+    def _look(self) -> Now:
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        if now >= self._disk_at:
+            self._disk_at = now + DISK_LOOK_SECONDS
+            self._disk_low = self.ledger.disk_low()
+            self.health.judge(
+                "diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low
+            )
+        self.ledger.try_again(now)
+        self.health.judge(
+            "storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing
+        )
+        proof = max(self._online_at, self._delivered_at)
+        works = self.state == "online" and now - proof < LINK_PROOF_SECONDS
+        return Now(now, wall, link_works=works, disk_low=self._disk_low)
+
+    def _held_anyway(self, now: float) -> str | None:
+        if self.state != "online" or now < self._cool_until:
+            return "offline"
+        if self.ledger.failing:
+            return "commit"
+        return "paused" if self.paused else None
+
+    def _seconds_to_wait(self) -> float:
+        now = self._now.monotonic
+        times = [now + IDLE_SECONDS, self.ledger.due_at(self._now), self.transport.advance(now)]
+        times += [stream.source.advance(now) for stream in self.ledger.streams]
+        times.append(self.releaser.look_again_at(now))
+        self._watch_connection(now)
+        return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
+
+    def _watch_connection(self, now: float) -> None:
+        """Replace a connection object that has lost its way: its statistics leak, or it owes an outcome for too long."""
+        if self.state != "online":
+            return
+        if self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):
+            self._replace("the client's statistics count operations that no longer exist")
+            return
+        oldest = self.window.oldest_at()
+        patience = self._settings.connection.operation_timeout_seconds + OVERDUE_SECONDS
+        if oldest is not None and now - max(oldest, self._online_at) > patience:
+            self._replace("an operation has had no outcome for too long")
+
+    def _replace(self, why: str) -> None:
+        self._notice("interrupted", reason=why, replaced=True)
+        self.state = "connecting"
+        self.transport.replace()
+
+    # -- outcomes and events ------------------------------------------------------------------------------------------
+
+    def _settle_outcome(self, future: Future[object]) -> None:
+        sent = self.window.remove(future)
+        if sent is None:
+            return  # of an object that was replaced: its records wait again, or are settled
+        error = future.exception()
+        if error is not None:
+            self._settle_failure(sent, error)
+            return
+        books = sent.stream.books
+        books.sent(sent.span, sent.number, "delivered" if sent.qos else "unconfirmed")
+        if sent.qos:
+            books.since["acknowledged"] += 1
+        self.progress_at = self._delivered_at = self._now.monotonic
+
+    def _settle_failure(self, sent: Sent, error: BaseException) -> None:
+        # The client can never send it again, but the broker may have it: no answer is not a failure.
+        if self.transport.timed_out(error):
+            sent.stream.books.count("timedOut")
+        self._give_back([sent])
+        self._cool_until = self._now.monotonic + COOL_DOWN_SECONDS
+
+    def _give_back(self, all_sent: list[Sent]) -> None:
+        for sent in all_sent:
+            if sent.qos:
+                sent.stream.books.count("possibleTwins")
+                sent.span.attempts += 1
+                sent.stream.books.touch(sent.span)
+            sent.stream.line.give_back(sent.span, sent.number)
+
+    def _settle_event(self, event: ConnectionEvent) -> None:
+        if isinstance(event, Closed):
+            self._give_back(self.window.clear())
+            return
+        if event.generation != self.transport.generation:
+            return
+        if isinstance(event, Connected):
+            self._connected()
+        elif isinstance(event, Interrupted):
+            self._interrupted(event)
+        elif isinstance(event, ConnectFailed):
+            self._notice("interrupted", reason=event.reason)
+
+    def _connected(self) -> None:
+        self._notice("resumed" if self._online_at else "connected", inFlight=len(self.window))
+        self.state, self._online_at = "online", self._now.monotonic
+        out = self.window.outstanding()
+        if out.operations:  # the client sends again what was in flight
+            self.releaser.pace.spend(self._now.monotonic, out.bytes, out.operations)
+
+    def _interrupted(self, event: Interrupted) -> None:
+        self._notice("interrupted", reason=event.reason, inFlight=len(self.window))
+        self.state = "offline"
+        for sent in self.window.all():
+            sent.stream.books.count("possibleTwins", 1 if sent.qos else 0)
+
+    def _store_failed(self, error: StoreFailed) -> None:
+        self._notice("degraded", reason="storeFailing", error=str(error))
+        if len(self.window):  # what is out is pending in the store: it waits again once the client cannot send it
+            self.ledger.lost_sight(len(self.window))
+            self.window.clear()
+            self._replace("the store is opened anew")
+        self.ledger.failed(self._now.monotonic)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    @property
+    def drained(self) -> bool:
+        """Tell whether every source has nothing more and nothing is pending."""
+        return not len(self.window) and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
+
+    def stop(self) -> None:
+        """Stop reading, commit, wait for what is out, commit, disconnect. Leaves within a few seconds."""
+        self._now = self._look()
+        try:
+            self.ledger.stop_reading(self._now)
+            self.ledger.commit(self._now, self.transport.generation)
+            self._wait_for_acks()
+            self.ledger.commit(self._now, self.transport.generation, end_of_run=not len(self.window))
+        except StoreFailed as error:
+            self._notice("degraded", reason="storeFailing", error=str(error))
+        self.transport.close(0.0 if self.hurry else DISCONNECT_SECONDS)
+        self.state = "stopped"
+
+    def _wait_for_acks(self) -> None:
+        deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS
+        while len(self.window) and self.state == "online" and not self.hurry:
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return
+            self.inbox.wait(left, len(self.window))
+            self._now = self._look()
+            self._settle()

@@ -1,0 +1,106 @@
+"""Releasing: while the gate is open and the pace allows, queue -> message -> transport.
+
+Owns whose turn it is and why nothing goes. Decides through `core.gate` and `core.pacing`; knows nothing of outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weir.core.errors import Refused
+from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, Opening, opening
+from weir.core.pacing import Pace
+from weir.core.ports import Transport
+from weir.core.settings import Settings
+from weir.core.span import Span
+from weir.forwarder.stream import Stream
+from weir.forwarder.window import Sent, Window
+
+PACKET_BYTES = 8  # a PUBLISH beyond topic and payload: fixed header 1 + 3 (below 2 MiB), topic length 2, packet id 2
+OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
+LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
+
+
+class Releaser:
+    """Hands records to the transport as far as gate, pace and the duplicate bound allow."""
+
+    def __init__(self, settings: Settings, transport: Transport, window: Window, wall: Callable[[], float]) -> None:
+        """Take the limits from the settings."""
+        gate, pace = settings.gate, settings.pace
+        self.limits = GateLimits(
+            gate.max_incomplete, gate.max_in_flight, gate.max_incomplete_bytes, gate.max_in_flight_bytes
+        )
+        self.pace = Pace(pace.publishes_per_second, pace.bytes_per_second)
+        self.held_by: str | None = None
+        self._transport = transport
+        self._window = window
+        self._wall = wall
+        self._turn = 0
+
+    def release(self, now: float, streams: list[Stream], room: int) -> int:
+        """Release what may go, at most `room` records; `held_by` says what stopped it. Returns how many went."""
+        gate = opening(self._transport.statistics(), self._window.outstanding(), self.limits)
+        released = 0
+        self.held_by = gate.held_by
+        while gate.operations > 0 and released < room:
+            turn = self._next(streams)
+            if turn is None:
+                return released
+            if not self._release(*turn, now, gate):
+                return released
+            released += 1
+        if released >= room:
+            self.held_by = "commit"
+        elif gate.operations <= 0:  # what this turn handed over has filled it
+            gate = opening(self._transport.statistics(), self._window.outstanding(), self.limits)
+            self.held_by = gate.held_by
+        return released
+
+    def _release(self, stream: Stream, span: Span, now: float, gate: Opening) -> bool:
+        line = stream.line
+        index = line.next_index(span)
+        payload = span.payload(index)
+        size = stream.topic_bytes + len(payload)
+        if not gate.admits(size + OPERATION_BYTES):
+            self.held_by = gate.held_by
+            return False
+        if not self.pace.admits(now, size + PACKET_BYTES):
+            self.held_by = "pace"
+            return False
+        qos = stream.settings.qos
+        line.take(span, index)
+        try:
+            future = self._transport.publish(stream.topic, payload, qos)
+        except Refused as error:
+            stream.refuse(span, index, str(error), self._wall())
+            return True
+        self._window.add(future, Sent(stream, span, index, qos, size + OPERATION_BYTES, now))
+        gate.spend(size + OPERATION_BYTES)
+        self.pace.spend(now, size + PACKET_BYTES)
+        since = stream.books.since
+        since["published"] += 1
+        since["bytes"] += size
+        return True
+
+    def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
+        """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
+        if len(streams) == 1:
+            span = streams[0].next()
+            return None if span is None else (streams[0], span)
+        waiting = [(stream, span) for stream in streams if (span := stream.next()) is not None]
+        if not waiting:
+            return None
+        self._turn += 1
+        choose = min if self._turn % LOWEST_EVERY == 0 else max
+        priority = choose(stream.settings.priority for stream, _ in waiting)
+        equals = [turn for turn in waiting if turn[0].settings.priority == priority]
+        return equals[self._turn % len(equals)]
+
+    def look_again_at(self, now: float) -> float | None:
+        """Say when to look again although no outcome of ours may come; None for not before an outcome."""
+        if self.held_by == "pace":
+            return self.pace.free_at()
+        ours = self._window.outstanding().operations
+        if self.held_by is not None and self._transport.statistics().incomplete > ours:
+            return now + OTHERS_LOOK_SECONDS  # operations of others wake nobody
+        return None

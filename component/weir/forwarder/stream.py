@@ -1,0 +1,338 @@
+"""One stream: its source, its line and its books, and what may come from the one into the other.
+
+Owns admitting: how much is read, what is held back and what is dropped to make room. Knows nothing of the broker but
+whether the link works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from weir.core.changes import Change, Loss, SetAside, StreamState
+from weir.core.line import Cut, Gap, Line, Loaded
+from weir.core.modes import MODES, End
+from weir.core.ports import Reading, Source
+from weir.core.settings import StreamSettings
+from weir.core.span import SPAN_RECORDS, Span
+from weir.core.view import StreamView
+from weir.forwarder.books import Books
+
+READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
+LOAD_SPANS = 16
+RESIDENT_BYTES = 4 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
+KEEP_BYTES = 1 << 20  # what stays in memory near each end of a line that lies in the store
+
+Notice = Callable[..., None]
+
+
+class Backlog(Protocol):
+    """What a stream needs of the store."""
+
+    def load(self, stream: int, gap: Gap, limit: int, *, newest: bool) -> Loaded:
+        """Load spans from one end of a gap."""
+
+
+class Carried(NamedTuple):
+    """What was read from a pipe and not committed: it cannot be read again, so it outlives a store that failed."""
+
+    sequence: int
+    spans: list[Span]
+    set_aside: list[SetAside]
+    losses: list[Loss]
+
+
+class Now(NamedTuple):
+    """What admitting depends on, looked up once a turn."""
+
+    monotonic: float
+    wall: float
+    link_works: bool
+    disk_low: bool
+
+
+class Stream:
+    """One source, one queue, one topic."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a stream, each named at the call
+        self,
+        *,
+        name: str,
+        settings: StreamSettings,
+        topic: str,
+        state: StreamState,
+        source: Source,
+        backlog: Backlog,
+        notice: Notice,
+    ) -> None:
+        """Begin with the backlog that the store holds."""
+        self.name = name
+        self.settings = settings
+        self.topic = topic
+        self.topic_bytes = len(topic.encode())
+        self.mode = MODES[settings.queue.mode]
+        self.source = source
+        self.books = Books(state, topic)
+        self.line = Line(self.mode, settings.queue.max_records, settings.queue.max_bytes)
+        self.line.begin_with(state.counts["pending"], state.backlog_bytes, state.gap)
+        self.held_by: str | None = None
+        self.stopping = False
+        self._backlog = backlog
+        self._notice = notice
+        self._next_seq = state.next_seq
+        self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
+        self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
+
+    # -- admitting ----------------------------------------------------------------------------------------------------
+
+    def admit(self, now: Now) -> bool:
+        """Read what the queue has room for, or what its mode lets in; tell whether there may be more to read."""
+        self._expire(now)
+        self._limit(now)
+        for _ in range(READS_A_TURN):
+            if self._arrival is not None and not self._admit_arrival():
+                break
+            wanted = self._wanted(now)
+            if not wanted:
+                break
+            reading = self.source.read(now.monotonic, wanted)
+            if reading is None:
+                self.held_by = self.source.held_by()
+                return False
+            self._take_in(reading, now)
+        else:
+            return True
+        return False
+
+    def _wanted(self, now: Now) -> int:
+        """Say how many records to ask for now; 0, with `held_by` set, if the source has to wait."""
+        self.held_by = None
+        if self.stopping:  # what was taken from a pipe cannot be read again, and is committed above the limits
+            return SPAN_RECORDS
+        if self._must_wait(now):
+            self.held_by = "diskLow" if now.disk_low else "queueFull"
+            return 0
+        if self.mode.cut is not None and not self._waits_when_full(now):
+            return SPAN_RECORDS
+        return min(SPAN_RECORDS, self.line.room())
+
+    def _must_wait(self, now: Now) -> bool:
+        if self._arrival is not None or self.memory_full:
+            return True
+        if not self._waits_when_full(now):
+            return False
+        if now.disk_low:
+            return True
+        # Reading one record for each that leaves would cost a look at the file for each: wait for a spanful.
+        room = self.line.room()
+        return room < min(SPAN_RECORDS, max(1, (self.line.max_records or SPAN_RECORDS) // 4))
+
+    def _waits_when_full(self, now: Now) -> bool:
+        """Tell whether the source keeps what does not fit.
+
+        With a link that works the files themselves are the better queue, so a directory waits in every mode.
+        """
+        return self.mode.cut is None or (self.source.replayable and (now.link_works or now.disk_low))
+
+    @property
+    def memory_full(self) -> bool:
+        """Tell whether as much is in memory without a row as may be; a commit makes room, or sending does."""
+        if self._unstored_bytes >= RESIDENT_BYTES:
+            self._unstored_bytes = sum(len(s.body) for s in self.line.resident() if s.left and not s.stored)
+        return self._unstored_bytes >= RESIDENT_BYTES
+
+    def _take_in(self, reading: Reading, now: Now) -> None:
+        for reject in reading.rejects:
+            self.books.quarantined(reject, now.wall)
+            self._notice("quarantined", stream=self.name, reason=reject.reason, detail=reject.detail, place=reject.begin)
+        span = reading.span
+        if span is None:
+            return
+        self._unstored_bytes += len(span.body)
+        if self.mode.cut is None or self._waits_when_full(now) or self.stopping:
+            self._arrival = span
+            self._admit_arrival()
+        else:
+            self._admit_and_cut(span, now.wall)
+
+    def _admit_arrival(self) -> bool:
+        """Admit what fits of what was read; the rest stays with the caller. Tell whether all of it went in."""
+        span = self._arrival
+        if span is None:
+            return True
+        fits = len(span) if self.stopping else self.line.fitting(span)
+        if fits < len(span):
+            if not fits:
+                return False
+            self._arrival = span.split(fits)
+        else:
+            self._arrival = None
+        self._number(span)
+        self.line.append(span)
+        return self._arrival is None
+
+    def _admit_and_cut(self, span: Span, wall: float) -> None:
+        self._number(span)
+        cuts = self.line.admit(span)
+        while self.line.arriving and self.mode.cut is not None:
+            self.load(self.mode.cut)
+            cuts += self.line.make_room()
+        self.drop(cuts, self.mode.reason or "", wall)
+
+    def _number(self, span: Span) -> None:
+        span.seq = self._next_seq
+        self._next_seq += 1
+
+    def drop(self, cuts: list[Cut], reason: str, wall: float) -> None:
+        """Count what was cut out of the line."""
+        if cuts and (records := self.books.dropped(cuts, reason, wall)):
+            self._notice("dropped", stream=self.name, reason=reason, records=records, mode=self.mode.name)
+
+    def refuse(self, span: Span, index: int, detail: str, wall: float) -> None:
+        """Set aside a record that the client will never send."""
+        self.books.refused(span, index, detail, wall)
+        self._notice("quarantined", stream=self.name, reason="refused", detail=detail, place=span.place(index))
+
+    def _limit(self, now: Now) -> None:
+        # Low disk counts as a full queue: what waits now is all that may wait.
+        configured = self.settings.queue.max_records
+        if now.disk_low:
+            held = max(1, self.line.records)
+            self.line.max_records = held if configured is None else min(configured, held)
+        else:
+            self.line.max_records = configured
+
+    def _expire(self, now: Now) -> None:
+        age = self.settings.queue.max_age_seconds
+        if age is None:
+            return
+        while True:
+            self.load(End.OLD)
+            span = self.line.oldest()
+            if span is None or _age(span, now) <= age:
+                return
+            self.drop(self.line.cut_span(span), "expired", now.wall)
+
+    # -- the line and the store ---------------------------------------------------------------------------------------
+
+    def load(self, end: End) -> None:
+        """Load stored spans where an end of the line lacks them."""
+        while (gap := self.line.lacks(end)) is not None:
+            loaded = self._backlog.load(self.books.stream, gap, LOAD_SPANS, newest=end is End.NEW)
+            for seq, left in loaded.damaged:
+                self.books.damaged(seq, left)
+                self._notice("quarantined", stream=self.name, reason="corrupt", records=left)
+            self.line.feed(end, loaded)
+
+    def next(self) -> Span | None:
+        """Give the span that the next record is taken from; None if nothing that is durable waits."""
+        span = self.line.peek()
+        if span is None and self.line.gap_records:
+            self.load(self.mode.take)
+            span = self.line.peek()
+        return span
+
+    def prepare(self, now: Now) -> Change | None:
+        """Say what the next commit writes for this stream, None if nothing."""
+        inserts = self._to_store(now)
+        counts = self.source.counts()
+        for name, number in zip(
+            ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles"), counts, strict=True
+        ):
+            self.books.count(name, number)
+        self.books.account(inserts)
+        files = self.source.before_commit()
+        forgotten = self.source.forgotten()
+        if not (inserts or files or forgotten or self.books.changed):
+            return None
+        return self.books.change(inserts, files, forgotten)
+
+    def needs_rows(self, now: Now) -> bool:
+        """Tell whether what waits is kept in the store: a pipe's always, and what a mode holds beyond its directory."""
+        return not self.source.replayable or (self.mode.cut is not None and not now.link_works)
+
+    def _to_store(self, now: Now) -> list[Span]:
+        """Choose the spans that need a row: of a directory only what it cannot be asked for again."""
+        if self.needs_rows(now):
+            return [span for span in self.line.resident() if not span.stored and span.left]
+        return [s for s in self.line.resident() if s.file is not None and s.file.vanished and not s.stored and s.left]
+
+    def committed(self, change: Change, now: float) -> None:
+        """Take over a commit: what it stored may be forgotten, and files may be finished."""
+        self.books.committed_as(change)
+        for file in change.files:
+            file.changed = False
+        if self.line.resident_bytes() > RESIDENT_BYTES:
+            self.line.forget(KEEP_BYTES)
+        else:
+            self.line.purge()
+        self.line.refresh()
+        self.source.after_commit(now)
+
+    @property
+    def starved(self) -> bool:
+        """Tell whether something waits that only a commit makes durable, and nothing else can be sent."""
+        line = self.line
+        return not self.source.replayable and line.records > 0 and not line.gap_records and line.peek() is None
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether the source has nothing more and nothing of it waits here."""
+        return self.source.exhausted() and self._arrival is None and not self.line.records
+
+    # -- stopping, and a store that failed ----------------------------------------------------------------------------
+
+    def stop(self, now: Now) -> None:
+        """Read no more. What the reader of a pipe already took is admitted, above the limits if need be."""
+        self.source.close()
+        if self.source.replayable:
+            return
+        self.stopping = True
+        while self._arrival is not None or self.admit(now):
+            self._admit_arrival()
+
+    def carry(self) -> Carried:
+        """Give what was read from a pipe and is in no row: it cannot be read again."""
+        spans = [span for span in self.line.resident() if not span.stored and span.left]
+        if self._arrival is not None:
+            spans.append(self._arrival)
+        return Carried(
+            self.books.sequence_after(spans), spans, self.books.set_aside, self.books.lost_without_rows()
+        )
+
+    def take_back(self, carried: Carried) -> None:
+        """Admit, above the limits if need be, what was carried over."""
+        for span in carried.spans:
+            span.wait_again()
+            self._number(span)
+            self.line.append(span)
+        self.books.take_back(carried.set_aside, carried.losses, carried.sequence)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def view(self, in_flight: int) -> StreamView:
+        """Show this stream; the counts are the committed ones."""
+        unread, waiting = self.source.unread()
+        return StreamView(
+            counts=self.books.committed,
+            mode=self.mode.name,
+            in_flight=in_flight,
+            queue_records=self.line.records,
+            queue_bytes=self.line.bytes,
+            held_by=self.held_by,
+            bytes_unread=unread,
+            files_waiting=waiting,
+        )
+
+
+def _age(span: Span, now: Now) -> float:
+    """Give the seconds since a span was read; by the wall clock only where another process read it.
+
+    A wall time before 2020 was taken before the clock was set: its age is not known, so it is 0.
+    """
+    if span.read_at is not None:
+        return now.monotonic - span.read_at
+    return now.wall - span.at if span.at >= _CLOCK_SET else 0.0
+
+
+_CLOCK_SET = 1_577_836_800.0  # 2020-01-01T00:00:00Z

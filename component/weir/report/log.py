@@ -1,0 +1,130 @@
+"""The log: one event, one line, `event=… key=value …` or one JSON object.
+
+Owns the form, the level of each event and where a line goes: up to INFO on stdout, from WARNING on stderr, since a nucleus
+takes stderr for warnings. Knows nothing of when an event happens. No payload and no secret is ever given to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from weir.report.text import escaped, rfc3339
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR}
+_NAMES = {number: name for name, number in LEVELS.items()}
+_PRIORITY = {DEBUG: 7, INFO: 6, WARNING: 4, ERROR: 3}  # sd-daemon(3): what journald takes from the start of a line
+
+_EVENT_LEVELS = {
+    "interrupted": WARNING,
+    "dropped": WARNING,
+    "quarantined": WARNING,
+    "held": WARNING,
+    "source_skipped": WARNING,
+    "source_missing": WARNING,
+    "state_recovered": WARNING,
+    "config_refused": ERROR,
+    "degraded": ERROR,
+}
+
+GATHER_SECONDS = 10.0  # drops and quarantines of one reason are one line in so many seconds
+_GATHERED = {"dropped": "records", "quarantined": "records"}
+
+_BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+-{}#$%@~,()[]*")
+
+
+class Log:
+    """Writes events. Call it with the event's name and its fields."""
+
+    def __init__(  # noqa: PLR0913 - where lines go and how they look, each named at the call
+        self,
+        *,
+        level: str,
+        form: str,
+        out: TextIO,
+        err: TextIO,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Write to these streams; under journald each line begins with its priority, and has no time of its own."""
+        self._level = LEVELS[level]
+        self._json = form == "json"
+        self._streams = (out, err)
+        self._journald = tuple(_is_journald(stream) for stream in self._streams)
+        self._wall = wall
+        self._monotonic = monotonic
+        self._gathering: dict[tuple[str, str, str], tuple[float, dict[str, Any]]] = {}
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        """Write one event, or gather it with others of its kind."""
+        if event not in _GATHERED:
+            self._write(event, fields)
+            return
+        now = self._monotonic()
+        key = (event, str(fields.get("stream")), str(fields.get("reason")))
+        fields.setdefault("records", 1)
+        if key not in self._gathering:
+            self._gathering[key] = (now, {})
+            self._write(event, fields)
+            return
+        since, gathered = self._gathering[key]
+        count = gathered.get("records", 0) + fields["records"]
+        self._gathering[key] = (since, {**fields, "records": count})
+        self.flush(now)
+
+    def flush(self, now: float | None = None) -> None:
+        """Write what was gathered and is due; all of it if no time is given."""
+        for key, (since, gathered) in list(self._gathering.items()):
+            if now is not None and now - since < GATHER_SECONDS:
+                continue
+            del self._gathering[key]
+            if gathered:
+                self._write(key[0], gathered)
+                if now is not None:
+                    self._gathering[key] = (now, {})
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        level = _EVENT_LEVELS.get(event, INFO)
+        if level < self._level:
+            return
+        which = int(level >= WARNING)
+        line = self._line(event, level, fields, bare=self._journald[which])
+        prefix = f"<{_PRIORITY[level]}>" if self._journald[which] else ""
+        try:
+            self._streams[which].write(f"{prefix}{line}\n")
+            self._streams[which].flush()
+        except OSError:  # nobody reads the log any more: that is no reason to stop forwarding
+            return
+
+    def _line(self, event: str, level: int, fields: dict[str, Any], *, bare: bool) -> str:
+        told = {name: value for name, value in fields.items() if value is not None}
+        if self._json:
+            return json.dumps({"time": rfc3339(self._wall()), "level": _NAMES[level], "event": event, **told}, default=str)
+        words = [f"event={event}", *(f"{name}={_word(value)}" for name, value in told.items())]
+        return " ".join(words if bare else [str(rfc3339(self._wall())), _NAMES[level], *words])
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value) < 1e6 else f"{value:.1f}"  # noqa: PLR2004 - no exponents in a log
+    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    if text and _BARE.issuperset(text):
+        return text
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped(quoted)}"'
+
+
+def _is_journald(stream: TextIO) -> bool:
+    """Tell whether a stream is the one that systemd named in JOURNAL_STREAM (systemd.exec(5)): device:inode."""
+    named = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return named == f"{status.st_dev}:{status.st_ino}"

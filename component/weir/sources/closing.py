@@ -1,0 +1,171 @@
+"""What a commit allows: files that are done are put to rest, archived or deleted, and old positions are forgotten.
+
+Owns when a file is finished. Nothing here happens to a file while any of its bytes is not committed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from weir.core.positions import FilePosition
+from weir.sources.finish import Archive, delete
+from weir.sources.identity import is_at, open_for_writing
+from weir.sources.inventory import Inventory, Retired
+from weir.sources.opening import Opener
+from weir.sources.scan import Folder
+from weir.sources.skips import Notice
+from weir.sources.watched import Watched
+
+KEPT_GONE_SECONDS: Final = 30 * 86_400.0
+MAX_GONE: Final = 100_000
+AUDIT_STEP: Final = 200  # positions of files that are gone, looked at after each scan
+CLOCK_IS_SET: Final = 1_577_836_800.0  # 2020: a wall clock before that has not been set yet
+RETRY_SECONDS: Final = 600.0  # until a file that could not be moved or deleted is tried again
+
+Pending = Callable[[FilePosition], bool]
+
+
+class Closing:
+    """Takes leave of files."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        opener: Opener,
+        *,
+        clock: Callable[[], float],
+        pending: Pending,
+        notice: Notice,
+    ) -> None:
+        self._inventory = inventory
+        self._opener = opener
+        self._settings = inventory.settings
+        self._clock = clock
+        self._pending = pending
+        self._notice = notice
+        self._archive = Archive(self._settings.archive_max_bytes)
+        self._audit: Iterator[int] = iter(())
+        self._failed: int | None = None  # the error that was said last
+        self.forgotten: list[FilePosition] = []
+
+    def sweep(self, folder: Folder | None, now: float) -> None:
+        """Let go of every file with nothing left to do."""
+        for file in list(self._inventory.live.values()):
+            if self._is_done(file):
+                self._consider(file, folder, now)
+        still: list[Retired] = []
+        for retired in self._inventory.retired:
+            if self._is_over(retired):
+                self._inventory.bury(retired.position)
+            else:
+                still.append(retired)
+        self._inventory.retired = still
+
+    def _is_done(self, file: Watched) -> bool:
+        if file.queued or file.unread or file.position.changed or not file.position.format or not file.accounted:
+            return False
+        return not self._pending(file.position)
+
+    def _is_over(self, retired: Retired) -> bool:
+        position = retired.position
+        return not position.changed and position.position >= retired.read_to and not self._pending(position)
+
+    def _consider(self, file: Watched, folder: Folder | None, now: float) -> None:
+        if file.absent:
+            self._bid_farewell(file)
+            return
+        is_old = file.unchanged >= self._settings.done_seconds
+        if self._settings.on_done == "keep" or not file.matches:
+            if is_old or file.fd < 0:
+                self._inventory.settle(file)
+        elif is_old and folder is not None:
+            if now >= file.again_at:
+                self._finish(file, folder, now)
+        elif file.fd < 0:
+            self._inventory.settle(file)
+
+    def _bid_farewell(self, file: Watched) -> None:
+        """Part from a file that is not in the directory any more, once it is closed."""
+        if file.fd >= 0:
+            return
+        if file.parted:
+            self._forget(file.position)
+        elif file.position.gone_since is not None:
+            self._inventory.bury(file.position)
+        else:
+            return
+        del self._inventory.live[file.position.inode]
+
+    def _finish(self, file: Watched, folder: Folder, now: float) -> None:
+        """Archive or delete a file, if it is still exactly the one that was read, and nobody writes to it."""
+        if not self._opener.again(folder, file) or file.position.changed:
+            return
+        try:
+            status = os.fstat(file.fd)
+            if status.st_size != file.read_to or status.st_mtime_ns != file.mtime:
+                return  # the next scan sees that too
+            if not is_at(folder.fd, file.position.name, file.fd):
+                return
+            if open_for_writing(file.fd):
+                file.again_at = now + max(1.0, self._settings.done_seconds / 4)
+                return
+            self._remove(file, folder)
+        except OSError as error:
+            self._fail(file, error, now)
+            return
+        self._failed = None
+        file.parted = file.absent = file.position.vanished = True
+        file.since = file.looked = now
+        file.late = file.read_to
+
+    def _remove(self, file: Watched, folder: Folder) -> None:
+        if self._settings.on_done == "delete":
+            delete(folder, file.position.name)
+        else:
+            self._archive.take(folder, file.position.name, file.size, file.mtime)
+
+    def _fail(self, file: Watched, error: OSError, now: float) -> None:
+        file.again_at = now + RETRY_SECONDS
+        if error.errno != self._failed:
+            self._failed = error.errno
+            reason = errno.errorcode.get(error.errno or 0, "unknown")
+            name = os.fsdecode(file.position.name)
+            self._notice("source_finish_failed", {"file": name, "action": self._settings.on_done, "reason": reason})
+
+    # Forgetting
+
+    def _forget(self, position: FilePosition) -> None:
+        if position.number:
+            self.forgotten.append(position)
+
+    def drop_forgotten(self, count: int) -> None:
+        """Note that the first so many are forgotten by the store as well."""
+        del self.forgotten[:count]
+
+    def audit(self) -> None:
+        """Look at some of the files that are gone; forget those that have been for long enough."""
+        gone = self._inventory.gone
+        while len(gone) > MAX_GONE:
+            self._reconsider(next(iter(gone)), by_force=True)
+        for _ in range(min(AUDIT_STEP, len(gone))):
+            inode = next(self._audit, None)
+            if inode is None:
+                self._audit = iter(list(gone))
+            elif inode in gone:
+                self._reconsider(inode)
+
+    def _reconsider(self, inode: int, *, by_force: bool = False) -> None:
+        now = self._clock()
+        for kept in self._inventory.known(self._inventory.gone.pop(inode), inode):
+            position = kept.position
+            if position.gone_since is None or position.gone_since < CLOCK_IS_SET <= now:
+                position.gone_since = now  # noted while the clock was not set: the time begins again
+                position.changed = True
+                self._inventory.retire(position, 0)
+            elif by_force or (now - position.gone_since > KEPT_GONE_SECONDS and not self._pending(position)):
+                self._forget(position)
+            else:
+                self._inventory.bury(position, mtime=kept.mtime)

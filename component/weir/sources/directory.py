@@ -1,0 +1,340 @@
+"""A watched directory as a source of records.
+
+Owns the turns: which file is read now, how far, and when the directory is looked at again. Knows nothing of queues,
+brokers or the store, except for what is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from weir.core.ports import Reading, SourceCounts
+from weir.core.positions import FilePosition
+from weir.core.settings import SourceSettings
+from weir.sources.closing import Closing, Pending
+from weir.sources.formats import GZIP_MAGIC, JSON, READABLE, by_name, choose
+from weir.sources.identity import open_regular
+from weir.sources.inventory import Inventory
+from weir.sources.lines import BLOCK, Rules
+from weir.sources.opening import Opener
+from weir.sources.scan import Folder, Seen, matcher, walk
+from weir.sources.skips import Notice, Skips
+from weir.sources.watched import NOTHING_YET, Watched
+
+SCAN_SECONDS: Final = 0.5  # between two scans, at least
+SCAN_SHARE: Final = 50  # and so many times as long as a scan took: 2 % of the time
+SLICE: Final = 1_000  # directory entries a call looks at
+RECALL_WEIGHT: Final = 16  # opening a file costs as much as so many entries
+VERIFY_SLICE: Final = 64
+VERIFY_PAUSE: Final = 0.02
+TRIES: Final = 64  # files a read may try before it gives the loop back
+
+
+class DirectorySource:
+    """Reads the records of all files of one directory that a pattern asks for, and follows the files as they change."""
+
+    replayable = True
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        *,
+        stream: int,
+        known: Iterable[FilePosition],
+        max_record_bytes: int,
+        same_boot: bool,
+        clock: Callable[[], float],
+        pending: Pending,
+        notice: Notice,
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Take what is known of the directory's files from earlier; nothing is opened yet."""
+        self._settings = settings
+        self._clock = clock
+        self._notice = notice
+        self._stopwatch = stopwatch
+        self._max_record_bytes = max_record_bytes
+        self._wanted = matcher(settings.pattern)
+        self._skips = Skips(notice)
+        self._files = Inventory(settings, stream=stream, known=known, clock=clock, skips=self._skips)
+        self._opener = Opener(self._files, same_boot=same_boot)
+        self._closing = Closing(self._files, self._opener, clock=clock, pending=pending, notice=notice)
+        self._folder: Folder | None = None
+        self._walk: Iterator[Seen | None] | None = None
+        self._spent = 0.0
+        self._next_scan = 0.0
+        self._held_by: str | None = None
+        self._turn: Watched | None = None
+        self._late_bytes = 0
+        self._offered: list[FilePosition] = []
+        self._forgetting = 0
+        self._closed = False
+
+    # Looking
+
+    def advance(self, now: float) -> float | None:
+        """Look at the directory again if it is time to, a little at a time; say when to be called next."""
+        if self._closed:
+            return None
+        if self._walk is None and now < self._next_scan:
+            return self._verify(now)
+        begun = self._stopwatch()
+        if self._walk is None:
+            self._begin_scan(now)
+        going_on = self._walk is not None and self._step(now)
+        self._spent += self._stopwatch() - begun
+        if going_on:
+            return now
+        self._walk = None
+        self._next_scan = now + max(SCAN_SECONDS, SCAN_SHARE * self._spent)
+        return self._next_scan
+
+    def _begin_scan(self, now: float) -> None:
+        self._spent = 0.0
+        try:
+            folder = Folder(self._settings.path or ".")
+        except PermissionError:
+            self._hold("unreadable", now)
+            return
+        except OSError:
+            self._hold("missing", now)
+            return
+        self._close_folder()
+        self._folder = folder
+        self._files.begin_scan()
+        self._walk = walk(folder, self._wanted, self._files.knows)
+
+    def _hold(self, reason: str, now: float) -> None:
+        if self._held_by != reason:
+            self._notice("source_missing", {"path": self._settings.path, "reason": reason})
+        self._held_by = reason
+        self._close_folder()
+        self._files.miss_all(now)
+        self._closing.sweep(None, now)
+
+    def _step(self, now: float) -> bool:
+        """Look at the next entries; say whether there are more."""
+        if self._walk is None or self._folder is None:
+            return False
+        weight = 0
+        try:
+            for seen in self._walk:
+                if seen is not None and self._files.meet(seen, now):
+                    self._opener.recall(self._folder, seen, now)
+                    weight += RECALL_WEIGHT
+                weight += 1
+                if weight >= SLICE:
+                    return True
+        except OSError:
+            self._hold("unreadable", now)  # the directory itself failed in the middle; what it showed so far is true
+            return False
+        self._held_by = None
+        self._files.end_scan(now)
+        self._closing.sweep(self._folder, now)
+        self._closing.audit()
+        return False
+
+    def _verify(self, now: float) -> float:
+        """Look into a few files that were done when an earlier process stopped: are they still the same?"""
+        waiting = self._files.unverified
+        for _ in range(min(VERIFY_SLICE, len(waiting))):
+            inode = waiting.pop()
+            for kept in self._files.known(self._files.rest.get(inode), inode)[:1]:
+                self._verify_one(kept.position, now)
+        return min(self._next_scan, now + VERIFY_PAUSE) if waiting else self._next_scan
+
+    def _verify_one(self, position: FilePosition, now: float) -> None:
+        if self._folder is None:
+            return
+        try:
+            status = os.stat(position.name, dir_fd=self._folder.fd, follow_symlinks=False)
+        except OSError:
+            return
+        if status.st_ino == position.inode:
+            seen = Seen(position.name, status.st_ino, status.st_size, status.st_mtime_ns)
+            self._opener.recall(self._folder, seen, now)
+
+    # Reading
+
+    def read(self, now: float, max_records: int) -> Reading | None:
+        """Take the next few records, at most `max_records`; None if there is nothing to take now."""
+        if max_records <= 0 or self._closed:
+            return None
+        for _ in range(TRIES):
+            if self._turn is None:
+                if not self._files.line:
+                    return None
+                self._turn = self._begin_turn(self._files.line.popleft(), now)
+                continue
+            reading = self._take(self._turn, max_records, now)
+            if reading is not None:
+                return reading
+            self._end_turn(self._turn)
+        return NOTHING_YET
+
+    def _begin_turn(self, inode: int, now: float) -> Watched | None:
+        file = self._files.live.get(inode)
+        if file is None:
+            file = self._opener.first(self._folder, inode, now)
+        elif not self._opener.again(self._folder, file):
+            file.queued = False
+            file = None
+        if file is None:
+            return None
+        file.queued = self._is_ready(file, now)
+        return file if file.queued else None
+
+    def _is_ready(self, file: Watched, now: float) -> bool:
+        """Fix how far the turn goes, and make sure that the file has a format we read."""
+        try:
+            over = file.begin_turn(now)
+            self._files.truncated_bytes += over.lost_bytes
+            if over.generation is not None:
+                self._files.retire(over.generation, over.read_to)
+            return bool(file.position.format) or self._choose_format(file)
+        except OSError:
+            self._fail(file)
+            return False
+
+    def _choose_format(self, file: Watched) -> bool:
+        name = file.position.name
+        needed = BLOCK if self._settings.format == "auto" and by_name(name) == JSON else len(GZIP_MAGIC)
+        start = os.pread(file.fd, needed, 0)
+        fmt = choose(self._settings.format, name, start, settled=self._is_settled(file))
+        if fmt in READABLE:
+            file.position.format = fmt
+            return True
+        if fmt is not None:
+            self._drop(file, f"format_{fmt}", (file.size, file.mtime))
+        file.tried = (file.size, file.mtime)
+        return False
+
+    def _is_settled(self, file: Watched) -> bool:
+        return file.unchanged >= self._settings.settle_seconds
+
+    def _take(self, file: Watched, limit: int, now: float) -> Reading | None:
+        if file.fd < 0:
+            return None
+        rules = Rules(file.position.format, self._max_record_bytes)
+        try:
+            return file.take(limit, rules, settled=self._is_settled(file), at=self._clock(), now=now)
+        except OSError:
+            self._fail(file)
+            return None
+
+    def _end_turn(self, file: Watched) -> None:
+        self._turn = None
+        file.queued = False
+        if file.fd >= 0:
+            try:
+                file.end_turn()
+            except OSError:
+                self._fail(file)
+        if file.parted:
+            self._late_bytes += max(0, file.read_to - file.late)
+            file.late = file.read_to
+        inode = file.position.inode
+        if file.long is None and file.read_to >= self._files.goals.get(inode, 0):
+            self._files.goals.pop(inode, None)
+
+    def _fail(self, file: Watched) -> None:
+        """Close a file that cannot be read now; the next scan tries again."""
+        self._files.open.release(file)
+        self._skips.add(file.position.name, file.position.inode, "io_error")
+
+    def _drop(self, file: Watched, reason: str, look: tuple[int, int]) -> None:
+        self._files.open.release(file)
+        self._files.live.pop(file.position.inode, None)
+        self._files.skip(file.position.name, file.position.inode, reason, look)
+
+    # Committing
+
+    def before_commit(self) -> list[FilePosition]:
+        """Bring the tail hashes up to date and give the positions that differ from their rows."""
+        self._offered = []
+        for file in self._files.live.values():
+            if file.position.changed and file.position.format:
+                self._freshen(file)
+                self._offered.append(file.position)
+        for retired in self._files.retired:
+            if retired.position.changed and retired.position.format:
+                retired.position.tail = b""  # what lay there can be read no more
+                self._offered.append(retired.position)
+        return self._offered
+
+    def _freshen(self, file: Watched) -> None:
+        if file.fd >= 0 or file.has_fresh_tail:
+            file.freshen_tail(file.fd)
+            return
+        fd = self._open_briefly(file)
+        try:
+            file.freshen_tail(fd)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _open_briefly(self, file: Watched) -> int:
+        if file.absent:
+            return -1
+        try:
+            folder = self._folder or Folder(self._settings.path or ".")
+            fd = open_regular(folder.fd, file.position.name)
+        except OSError:
+            return -1
+        if os.fstat(fd).st_ino == file.position.inode:
+            return fd
+        os.close(fd)
+        return -1
+
+    def forgotten(self) -> list[FilePosition]:
+        """Give the positions whose rows the next commit is to remove."""
+        self._forgetting = len(self._closing.forgotten)
+        return list(self._closing.forgotten)
+
+    def after_commit(self, now: float) -> None:
+        """Do what only a commit allows: finish files whose every byte is committed."""
+        for position in self._offered:
+            position.changed = False
+        self._offered = []
+        self._closing.drop_forgotten(self._forgetting)
+        self._forgetting = 0
+        if not self._closed:
+            self._closing.sweep(self._folder, now)
+
+    # What there is to say
+
+    def counts(self) -> SourceCounts:
+        """Give what was noticed since the last call."""
+        files = self._files
+        counts = SourceCounts(files.truncated_bytes, files.vanished_files, self._late_bytes, self._skips.count)
+        files.truncated_bytes = files.vanished_files = self._late_bytes = self._skips.count = 0
+        return counts
+
+    def held_by(self) -> str | None:
+        """Say why nothing can be read: `missing`, `unreadable`, or None."""
+        return self._held_by
+
+    def unread(self) -> tuple[int, int]:
+        """Count the bytes not read yet and the files they are in."""
+        return self._files.unread()
+
+    def exhausted(self) -> bool:
+        """Tell whether everything the first scan showed has been read, to the size it had then."""
+        first_is_over = self._files.scan > 1 or (self._files.scan == 1 and self._walk is None)
+        return first_is_over and not (self._files.goals or self._files.unverified or self._turn)
+
+    def close(self) -> None:
+        """Stop reading; what was read can still be committed."""
+        self._closed = True
+        self._turn = None
+        self._walk = None
+        self._files.open.release_all()
+        self._close_folder()
+
+    def _close_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None

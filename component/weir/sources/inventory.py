@@ -1,0 +1,290 @@
+"""Which files there are, as the scans show them: new ones, ones at work, ones at rest, and ones that are gone.
+
+Owns the roll call and the line of files that want a turn. Opens nothing, and decides nothing about a finished file.
+
+A new file is only a name until its turn; a file with something to do is a `Watched`; one that is done is a packed
+entry. So a hundred thousand files cost little, and only the few at work are open.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from weir.core.positions import FilePosition
+from weir.core.settings import SourceSettings
+from weir.sources import shelf
+from weir.sources.descriptors import Descriptors
+from weir.sources.formats import JSON, READABLE, by_name
+from weir.sources.fresh import Fresh
+from weir.sources.scan import Seen
+from weir.sources.shelf import UNSEEN, Kept, Roll
+from weir.sources.skips import Skips
+from weir.sources.watched import Watched
+
+MAX_STEPS: Final = 2_000  # files that one scan finds gone, or due to be finished; the others are in the next ones
+
+
+class Retired(NamedTuple):
+    """A position whose file is not there any more, and how far that was read by this process."""
+
+    position: FilePosition
+    read_to: int
+
+
+class Wish(NamedTuple):
+    """A file that wants a turn; they get it in this order."""
+
+    first_scan: int
+    mtime: int
+    name: bytes
+    inode: int
+
+
+class Inventory:
+    """All files of one directory, by inode."""
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        *,
+        stream: int,
+        known: Iterable[FilePosition],
+        clock: Callable[[], float],
+        skips: Skips,
+    ) -> None:
+        self.settings = settings
+        self.stream = stream
+        self.skips = skips
+        self.open = Descriptors()
+        self.fresh = Fresh()
+        self.live: dict[int, Watched] = {}
+        self.rest: Roll[bytes] = Roll()
+        self.gone: dict[int, bytes] = {}
+        self.retired: list[Retired] = []
+        self.line: deque[int] = deque()
+        self.again: list[int] = []  # new files that were not where the scan saw them
+        self.goals: dict[int, int] = {}  # of the files the first scan showed: how far they are to be read
+        self.unverified = array("Q")  # known files that look done, to be looked at when there is time
+        self.scan = 0  # the number of the scan that goes on, or of the last one
+        self.truncated_bytes = 0
+        self.vanished_files = 0
+        self._clock = clock
+        self._wishes: list[Wish] = []
+        self._found = False  # this scan shows at least one file
+        self._woken = 0
+        for position in known:
+            self._shelve(position)
+
+    def _shelve(self, position: FilePosition) -> None:
+        if position.gone_since is None:
+            self.rest.put(position.inode, (self.rest.get(position.inode) or b"") + shelf.pack(position))
+        else:
+            self.bury(position, mtime=UNSEEN)
+
+    def bury(self, position: FilePosition, *, mtime: int = 0) -> None:
+        """Keep the position of a file that is gone, in case it comes back."""
+        self.gone[position.inode] = self.gone.get(position.inode, b"") + shelf.pack(position, mtime=mtime)
+
+    def settle(self, file: Watched) -> None:
+        """Put a file that is done to rest."""
+        self.open.release(file)
+        del self.live[file.position.inode]
+        self.rest.put(file.position.inode, shelf.pack(file.position, mtime=file.mtime, since=file.since))
+
+    def adopt(self, position: FilePosition, fd: int, *, first_scan: int = 0) -> Watched:
+        """Begin to work on a file."""
+        file = Watched(position, fd, scan=self.scan)
+        file.first_scan = first_scan
+        self.live[position.inode] = file
+        if fd >= 0:
+            self.open.hold(file)
+        return file
+
+    def knows(self, inode: int) -> bool:
+        return inode in self.live or inode in self.rest
+
+    def known(self, entries: bytes | None, inode: int) -> list[Kept]:
+        return list(shelf.unpack(entries or b"", self.stream, inode))
+
+    def skip(self, name: bytes, inode: int, reason: str, look: tuple[int, int] | None = None) -> None:
+        """Leave a file alone, and count that once."""
+        self.skips.add(name, inode, reason, look)
+        self.fresh.drop(inode)
+        self.goals.pop(inode, None)
+
+    # The roll call
+
+    def begin_scan(self) -> None:
+        self.scan += 1
+        self._found = False
+        self._woken = 0
+        self.rest.turn_over()
+        self.fresh.turn_over()
+
+    def meet(self, seen: Seen, now: float) -> bool:
+        """Take note of one entry of the directory; say whether its file has to be looked into."""
+        if seen.kind is not None:
+            self.skips.add(seen.name, seen.inode, seen.kind)
+            return False
+        self._found = self._found or seen.matches
+        file = self.live.get(seen.inode)
+        if file is not None:
+            self._meet_live(file, seen, now)
+            return False
+        entry = self.rest.get(seen.inode)
+        if entry is not None:
+            return self._meet_resting(seen, entry, now)
+        if seen.inode in self.gone:
+            return True
+        if seen.matches:
+            self._meet_new(seen)
+        return False
+
+    def _meet_live(self, file: Watched, seen: Seen, now: float) -> None:
+        if file.scan == self.scan:
+            return  # another name of the same file
+        file.scan = self.scan
+        file.absent = file.parted = file.position.vanished = False
+        file.matches = seen.matches
+        self.is_here(file.position, seen.name)
+        file.look(seen.size, seen.mtime, now)
+        self.wish(file)
+
+    def is_here(self, position: FilePosition, name: bytes) -> None:
+        if position.name != name or position.gone_since is not None:
+            position.name = name
+            position.gone_since = None
+            position.changed = True
+
+    def wish(self, file: Watched) -> None:
+        """Put a file in line, if there is something for it to do there."""
+        if file.wants_turn(self.settings.settle_seconds):
+            file.queued = True
+            self._wishes.append(Wish(file.first_scan, file.mtime, file.position.name, file.position.inode))
+
+    def _meet_resting(self, seen: Seen, entry: bytes, now: float) -> bool:
+        self.rest.confirm(seen.inode)
+        if shelf.matches(entry, seen.name, seen.size, seen.mtime):
+            if self._is_due(seen, entry, now):
+                self._wake(seen, entry, now)
+            return False
+        if shelf.matches(entry, seen.name, seen.size, UNSEEN):
+            if self.scan == 1:
+                self.unverified.append(seen.inode)
+            return False
+        return True
+
+    def _is_due(self, seen: Seen, entry: bytes, now: float) -> bool:
+        if self.settings.on_done == "keep" or not seen.matches or self._woken >= MAX_STEPS:
+            return False
+        return now - shelf.unchanged_since(entry) >= self.settings.done_seconds
+
+    def _wake(self, seen: Seen, entry: bytes, now: float) -> None:
+        """Let a file that rests be finished."""
+        self._woken += 1
+        self.rest.pop(seen.inode)
+        kept = self.known(entry, seen.inode)[0]
+        file = self.adopt(kept.position, -1)
+        file.size, file.mtime, file.since, file.looked = seen.size, seen.mtime, kept.since, now
+        file.tried = (seen.size, seen.mtime)
+
+    def _meet_new(self, seen: Seen) -> None:
+        wanted = by_name(seen.name) if self.settings.format == "auto" else self.settings.format
+        if wanted not in READABLE and (wanted != JSON or self.settings.format != "auto"):
+            self.skips.add(seen.name, seen.inode, f"format_{wanted}")
+            return
+        if self.skips.holds(seen.name, seen.inode, (seen.size, seen.mtime)):
+            return
+        if not seen.size and self.settings.on_done == "keep":
+            return
+        if seen.inode not in self.fresh:
+            self._wishes.append(Wish(self.scan, seen.mtime, seen.name, seen.inode))
+        self.fresh.put(seen.inode, seen.name, seen.size)
+
+    def end_scan(self, now: float) -> None:
+        """Find who was not called. A scan without any file may be of an unmounted directory: it says nothing."""
+        for file in list(self.live.values()):
+            if file.scan != self.scan:
+                self._miss(file, now, for_good=self._found)
+        if self._found:
+            self._miss_resting()
+            self._miss_fresh()
+            self.skips.end_scan()
+        self.line.extend(inode for inode in self.again if inode in self.fresh)
+        self.again.clear()
+        self._line_up()
+        if self.scan == 1:
+            self.goals = {inode: self._size_of(inode) for inode in self.line}
+
+    def _size_of(self, inode: int) -> int:
+        file = self.live.get(inode)
+        return self.fresh.size(inode) if file is None else file.size
+
+    def miss_all(self, now: float) -> None:
+        """Note that the directory itself is not there; what is open is read on."""
+        for file in list(self.live.values()):
+            self._miss(file, now, for_good=False)
+        self._line_up()
+
+    def _line_up(self) -> None:
+        self.line.extend(wish.inode for wish in sorted(self._wishes))
+        self._wishes.clear()
+
+    def _miss(self, file: Watched, now: float, *, for_good: bool) -> None:
+        file.absent = file.position.vanished = True
+        for_good = not self._has_links(file, now) or for_good or file.parted
+        self.wish(file)
+        if not for_good:
+            return
+        if file.position.gone_since is None and not file.parted:
+            file.position.gone_since = self._clock()
+            file.position.changed = True
+        if file.fd < 0:
+            self.vanished_files += bool(file.lose())
+            self.goals.pop(file.position.inode, None)
+        elif not file.queued and file.unchanged >= self._grace(file):
+            self.open.release(file)
+
+    def _has_links(self, file: Watched, now: float) -> bool:
+        """Look at a file through its descriptor; say whether it may still have a name somewhere."""
+        if file.fd < 0:
+            return True
+        try:
+            status = os.fstat(file.fd)
+        except OSError:
+            self.open.release(file)
+            return True
+        file.look(status.st_size, status.st_mtime_ns, now)
+        return status.st_nlink > 0
+
+    def _grace(self, file: Watched) -> float:
+        return self.settings.done_seconds if file.parted else self.settings.settle_seconds
+
+    def _miss_resting(self) -> None:
+        for inode in self.rest.missing()[:MAX_STEPS]:
+            for kept in self.known(self.rest.pop(inode), inode):
+                self.vanished_files += bool(kept.position.beyond)  # there was something between that nobody took
+                self.retire(kept.position, 0)
+
+    def _miss_fresh(self) -> None:
+        for inode in self.fresh.missing():
+            self.fresh.drop(inode)
+            self.goals.pop(inode, None)
+            self.vanished_files += 1
+
+    def retire(self, position: FilePosition, read_to: int) -> None:
+        """Let go of a position whose bytes are not there any more; it is kept until all of it is settled."""
+        position.vanished = True
+        if position.gone_since is None:
+            position.gone_since = self._clock()
+            position.changed = True
+        self.retired.append(Retired(position, read_to))
+
+    def unread(self) -> tuple[int, int]:
+        """Count the bytes that were not read yet and the files they are in."""
+        waiting = [file.unread for file in self.live.values() if file.unread]
+        return self.fresh.bytes + sum(waiting), len(self.fresh) + len(waiting)

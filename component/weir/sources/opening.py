@@ -1,0 +1,136 @@
+"""Opening files: new ones at their turn, known ones to see whether they are still themselves.
+
+Owns the way from a name to an open, recognised file. Knows nothing of records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from weir.core.positions import FilePosition
+from weir.sources.identity import NotRegularError, open_regular
+from weir.sources.inventory import Inventory
+from weir.sources.recognise import Found, Recognised, recognise
+from weir.sources.scan import Folder, Seen
+from weir.sources.shelf import UNSEEN, Kept
+from weir.sources.watched import Watched
+
+
+class Opener:
+    """Opens what the inventory lists."""
+
+    def __init__(self, inventory: Inventory, *, same_boot: bool) -> None:
+        self._inventory = inventory
+        self._same_boot = same_boot
+
+    def recall(self, folder: Folder, seen: Seen, now: float) -> None:
+        """Look into a file whose inode is known: is it the one that is known, and is there something to read?"""
+        inventory = self._inventory
+        found = self._find(folder, seen.name, seen.inode)
+        if found is None:
+            return
+        known = inventory.known(inventory.rest.get(seen.inode), seen.inode)
+        known += inventory.known(inventory.gone.get(seen.inode), seen.inode)
+        same_boot = self._same_boot or any(kept.mtime != UNSEEN for kept in known)
+        verdict = self._recognise(found, [kept.position for kept in known], same_boot=same_boot)
+        if verdict is None:
+            return
+        inventory.rest.pop(seen.inode)
+        inventory.gone.pop(seen.inode, None)
+        self._let_go(verdict, known)
+        is_known = any(verdict.position is kept.position for kept in known)
+        if not is_known and not verdict.lost_bytes and not seen.matches:
+            os.close(found.fd)  # another file, which nobody asked for
+            return
+        self._go_on(found, verdict.position, seen, now)
+
+    def _let_go(self, verdict: Recognised, known: list[Kept]) -> None:
+        self._inventory.truncated_bytes += verdict.lost_bytes
+        mtimes = {id(kept.position): kept.mtime for kept in known}
+        for other in verdict.others:
+            if other.gone_since is None:
+                self._inventory.retire(other, 0)
+            else:
+                self._inventory.bury(other, mtime=mtimes[id(other)])
+
+    def _go_on(self, found: Found, position: FilePosition, seen: Seen, now: float) -> None:
+        inventory = self._inventory
+        inventory.is_here(position, seen.name)
+        file = inventory.adopt(position, found.fd)
+        file.matches = seen.matches
+        file.since = now
+        status = os.fstat(found.fd)
+        file.look(status.st_size, status.st_mtime_ns, now)
+        if position.position == file.size and not position.changed:
+            inventory.settle(file)
+        else:
+            inventory.wish(file)
+
+    def first(self, folder: Folder | None, inode: int, now: float) -> Watched | None:
+        """Open a new file, now that its turn has come."""
+        inventory = self._inventory
+        name = inventory.fresh.name(inode)
+        found = None if name is None else self._find(folder, name, inode)
+        verdict = None if found is None else self._recognise(found, (), same_boot=True)
+        if found is None or verdict is None:
+            return None
+        inventory.fresh.drop(inode)
+        file = inventory.adopt(verdict.position, found.fd, first_scan=inventory.scan)
+        file.since = now
+        return file
+
+    def again(self, folder: Folder | None, file: Watched) -> bool:
+        """Make sure that a file is open; if another one has its inode now, go on with that one."""
+        if file.fd >= 0:
+            self._inventory.open.hold(file)
+            return True
+        old = file.position
+        found = None if file.absent else self._find(folder, old.name, old.inode)
+        verdict = None if found is None else self._recognise(found, (old,), same_boot=True)
+        if found is None or verdict is None:
+            return False
+        file.fd = found.fd
+        self._inventory.open.hold(file)
+        if verdict.position is not old:
+            self._start_over(file, verdict.position)
+        return True
+
+    def _start_over(self, file: Watched, position: FilePosition) -> None:
+        old = file.position
+        lost = file.lose()
+        if position.generation:
+            self._inventory.truncated_bytes += lost
+            position.format = old.format
+        else:
+            self._inventory.vanished_files += bool(lost)
+        self._inventory.retire(old, file.read_to)
+        file.start_over(position)
+
+    def _recognise(self, found: Found, known: Sequence[FilePosition], *, same_boot: bool) -> Recognised | None:
+        try:
+            return recognise(found, self._inventory.stream, known, same_boot=same_boot)
+        except OSError:
+            os.close(found.fd)
+            self._inventory.skip(found.name, found.inode, "io_error")
+            return None
+
+    def _find(self, folder: Folder | None, name: bytes, inode: int) -> Found | None:
+        """Open a file by its name, if it is still the one that the scan saw under it."""
+        if folder is None:
+            self._inventory.again.append(inode)
+            return None
+        try:
+            fd = open_regular(folder.fd, name)
+        except PermissionError:
+            self._inventory.skip(name, inode, "unreadable")
+            return None
+        except (NotRegularError, OSError):
+            self._inventory.again.append(inode)  # renamed, gone, or too many files are open: the next scan tells
+            return None
+        status = os.fstat(fd)
+        if status.st_ino == inode:
+            return Found(fd, inode, status.st_size, name)
+        os.close(fd)
+        self._inventory.again.append(inode)
+        return None

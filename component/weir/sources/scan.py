@@ -1,0 +1,91 @@
+"""Walking through a directory, a little at a time.
+
+Owns which names are looked at and what kind of thing each is. Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+_NEVER_ENDS: Final = (".tmp", ".part", "~")
+_KINDS: Final = (
+    (stat.S_ISLNK, "symlink"),
+    (stat.S_ISFIFO, "fifo"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+
+class Seen(NamedTuple):
+    """One entry that matters; `kind` says why it cannot be read, `matches` whether the pattern asks for it."""
+
+    name: bytes
+    inode: int
+    size: int
+    mtime: int
+    kind: str | None = None
+    matches: bool = True
+
+
+class Folder:
+    """A directory held open, so that a name means the same directory from one call to the next."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            self.close()
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Make the test of a name; names are compared as they are, upper and lower case apart."""
+    if pattern == "*":
+        return lambda _name: True
+    match = re.compile(fnmatch.translate(pattern)).match
+    return lambda name: match(name) is not None
+
+
+def walk(folder: Folder, wanted: Callable[[str], bool], known: Callable[[int], bool]) -> Iterator[Seen | None]:
+    """Give what is in the directory, None for an entry that does not matter, so that a caller can count the work.
+
+    What the pattern does not ask for matters only if its inode is known: a file that was renamed by a rotation.
+    """
+    with os.scandir(folder.fd) as entries:
+        for entry in entries:
+            yield _look(entry, wanted, known)
+
+
+def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], known: Callable[[int], bool]) -> Seen | None:
+    name = entry.name
+    if name.startswith(".") or name.endswith(_NEVER_ENDS):
+        return None
+    matches = wanted(name)
+    if not matches and not known(entry.inode()):
+        return None
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None  # gone between the two looks
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    kind = None if stat.S_ISREG(status.st_mode) else kind_of(status.st_mode)
+    if kind and not matches:
+        return None
+    return Seen(os.fsencode(name), status.st_ino, status.st_size, status.st_mtime_ns, kind, matches)
+
+
+def kind_of(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "not_regular")

@@ -1,0 +1,138 @@
+"""Positions that need nothing now, kept small: a hundred thousand files that are done cost some twenty megabytes.
+
+Owns the packed form of a position and the roll call that tells which files a scan did not show. Knows nothing of the
+directory itself.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from weir.core.positions import FilePosition
+
+T = TypeVar("T")
+
+UNSEEN: Final = -1  # as a modification time: not looked at by this process yet
+
+# position, modification time; then: unchanged since, missing since, birth, row, generation, head, head length, tail,
+# format, length of the name, number of ranges beyond. The name and the ranges follow.
+_FIRST: Final = Struct("<Qq")
+_HEADER: Final = Struct("<QqddqQI17pH17p8pHI")
+_NEVER: Final = -1.0
+_NO_BIRTH: Final = -(1 << 63)
+
+
+class Kept(NamedTuple):
+    """A position with what the last look at its file showed."""
+
+    position: FilePosition
+    mtime: int
+    since: float
+
+
+def pack(position: FilePosition, *, mtime: int = UNSEEN, since: float = 0.0) -> bytes:
+    ranges = array("Q", [edge for pair in position.beyond for edge in pair])
+    header = _HEADER.pack(
+        position.position,
+        mtime,
+        since,
+        _NEVER if position.gone_since is None else position.gone_since,
+        _NO_BIRTH if position.birth is None else position.birth,
+        position.number,
+        position.generation,
+        position.head,
+        position.head_length,
+        position.tail,
+        position.format.encode(),
+        len(position.name),
+        len(position.beyond),
+    )
+    return header + position.name + ranges.tobytes()
+
+
+def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
+    """Give the positions of one inode, in the order they were put here."""
+    start = 0
+    while start < len(entries):
+        (at, mtime, since, gone, birth, number, generation, head, length, tail, fmt, named, beyond) = (
+            _HEADER.unpack_from(entries, start)
+        )
+        start += _HEADER.size
+        position = FilePosition(
+            stream=stream,
+            name=entries[start : start + named],
+            inode=inode,
+            birth=None if birth == _NO_BIRTH else birth,
+            head=head,
+            head_length=length,
+            generation=generation,
+            fmt=fmt.decode(),
+            number=number,
+        )
+        start += named
+        edges = array("Q", entries[start : start + 16 * beyond])
+        start += 16 * beyond
+        position.position = at
+        position.beyond = list(zip(edges[::2], edges[1::2], strict=True))
+        position.tail = tail
+        position.gone_since = None if gone == _NEVER else gone
+        yield Kept(position, mtime, since)
+
+
+def matches(entry: bytes, name: bytes, size: int, mtime: int) -> bool:
+    """Tell, without unpacking, whether this is one position, fully read, and its file looks as it did."""
+    if len(entry) != _HEADER.size + len(name) or not entry.endswith(name):
+        return False
+    return _FIRST.unpack_from(entry) == (size, mtime)
+
+
+def unchanged_since(entry: bytes) -> float:
+    return float(_HEADER.unpack_from(entry)[2])
+
+
+class Roll(Generic[T]):
+    """A dictionary by inode that tells at the end of a scan who was not called.
+
+    Entries move from one dictionary to another as they are seen; so knowing who is missing costs no memory of its own.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, T] = {}
+        self._rest: dict[int, T] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen) + len(self._rest)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._seen or key in self._rest
+
+    def get(self, key: int) -> T | None:
+        value = self._seen.get(key)
+        return self._rest.get(key) if value is None else value
+
+    def put(self, key: int, value: T) -> None:
+        """Keep a value and count it as seen."""
+        self._rest.pop(key, None)
+        self._seen[key] = value
+
+    def confirm(self, key: int) -> None:
+        """Count what is kept as seen, and leave it as it is."""
+        value = self._rest.pop(key, None)
+        if value is not None:
+            self._seen[key] = value
+
+    def pop(self, key: int) -> T | None:
+        value = self._seen.pop(key, None)
+        return self._rest.pop(key, None) if value is None else value
+
+    def missing(self) -> list[int]:
+        """List who has not been seen since the last turn-over."""
+        return list(self._rest)
+
+    def turn_over(self) -> None:
+        """Begin a new roll call; nobody has been seen."""
+        self._seen.update(self._rest)
+        self._seen, self._rest = {}, self._seen

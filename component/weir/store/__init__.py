@@ -1,0 +1,1 @@
+"""The SQLite state: backlog, positions, counters, losses, quarantine. The only room that imports sqlite3."""

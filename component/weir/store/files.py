@@ -1,0 +1,87 @@
+"""The positions of files in the store.
+
+Owns which of them lie in their stream's row and which in a row of their own: a file that is read just now changes with
+every commit, and one page for all of these is cheaper for the flash than one for each. Knows nothing of transactions.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from weir.core.changes import Change
+from weir.core.positions import FilePosition
+from weir.store import rows
+
+HOT_FILES = 16  # so many positions lie in the stream's row
+FOUND_FILES = 64  # so many files of the backlog are remembered
+
+_IDENTITY = 9  # so many columns of a file's row say who it is; the others say where it stands
+
+
+class FileTable:
+    """The positions of every stream. Only a few are kept in memory: those that change, and those just looked up."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        """Know no stream yet."""
+        self._database = database
+        self._found: dict[int, FilePosition] = {}
+        self._hot: dict[int, dict[int, FilePosition]] = {}
+        self._identities: dict[int, Sequence[Any]] = {}  # of the hot ones, as their rows have them
+
+    def load(self, stream: int, positions: list[Any]) -> list[FilePosition]:
+        """Load the files of a stream; `positions` is what the stream's row says of some of them."""
+        found = self._database.execute("SELECT * FROM file WHERE stream = ?", (stream,))
+        known = {row[0]: rows.file_of(row) for row in found}
+        hot = self._hot[stream] = {}
+        for position in positions:
+            if file := known.get(position[0]):
+                rows.set_hot_position(file, position)
+                hot[file.number] = file
+                self._identities[file.number] = rows.file_row(file)[:_IDENTITY]
+        return list(known.values())
+
+    def find(self, number: int) -> FilePosition | None:
+        """Look up who a file is by its row id; what is found may not say where it stands just now."""
+        if number not in self._found:
+            if len(self._found) >= FOUND_FILES:
+                self._found.clear()
+            row = self._database.execute("SELECT * FROM file WHERE id = ?", (number,)).fetchone()
+            if row is None:
+                return None
+            self._found[number] = rows.file_of(row)
+        return self._found[number]
+
+    def hot(self, stream: int) -> list[Any]:
+        """Give what the stream's row is to say of the files that are read just now."""
+        return [rows.hot_position(file) for file in self._hot[stream].values()]
+
+    def write(self, change: Change) -> None:
+        """Write the positions of a change, all but what its stream's row will say."""
+        hot = self._hot[change.stream]
+        for file in change.files:
+            self._write_identity(file)
+            hot.pop(file.number, None)
+            hot[file.number] = file  # the latest last
+        while len(hot) > HOT_FILES:
+            self._write_whole(hot.pop(next(iter(hot))))
+        for file in change.forgotten:
+            hot.pop(file.number, None)
+            self._found.pop(file.number, None)
+            self._identities.pop(file.number, None)
+            self._database.execute("DELETE FROM file WHERE id = ?", (file.number,))
+
+    def _write_identity(self, file: FilePosition) -> None:
+        row = rows.file_row(file)
+        if not file.number:
+            cursor = self._database.execute(f"INSERT INTO file VALUES (NULL{',?' * len(row)})", row)
+            file.number = cursor.lastrowid or 0
+        elif self._identities.get(file.number) != row[:_IDENTITY]:
+            self._write_whole(file)
+        self._identities[file.number] = row[:_IDENTITY]
+
+    def _write_whole(self, file: FilePosition) -> None:
+        self._identities.pop(file.number, None)
+        row = (file.number, *rows.file_row(file))
+        self._database.execute(f"INSERT OR REPLACE INTO file VALUES (?{',?' * (len(row) - 1)})", row)

@@ -1,0 +1,372 @@
+"""The durable state of one forwarder: one connection, one transaction a commit.
+
+Owns the database: opening it, reading the backlog from it, writing a commit into it. Knows nothing of queues, sources
+or brokers. After any failure the outcome of a commit is unknown (an fsync that failed once may succeed the next time
+without having written): the store must be closed and opened again, and everything reloaded from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from weir.core.accounting import Counts
+from weir.core.changes import Change, SetAside, StoreState, StreamState
+from weir.core.errors import StoreFailed, StoreUnusable
+from weir.core.line import Gap, Loaded
+from weir.core.positions import FilePosition
+from weir.core.span import Span
+from weir.store import rows
+from weir.store.files import FileTable
+from weir.store.directory import StateDirectory, boot_id
+from weir.store.schema import COLUMNS, LAW, SCHEMA, SEQ_MASK, STREAM_SHIFT, VERSION
+
+PAGE_BYTES = 4096
+CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
+
+Clock = Callable[[], float]
+
+
+class Store:
+    """The state of one forwarder. Every method may raise `StoreFailed`."""
+
+    def __init__(self, directory: StateDirectory, clock: Clock, *, quarantine_max_bytes: int) -> None:
+        """Open the database in a directory that this process owns; a damaged one is moved aside for a new one.
+
+        `moved_aside` says where to. Raises `StoreUnusable` for a database of a newer version.
+        """
+        self.directory = directory
+        self.moved_aside: Path | None = None
+        self._clock = clock
+        self._quarantine_max_bytes = quarantine_max_bytes
+        self._bytes_written = 0
+        self._database = self._open()
+        self._files = FileTable(self._database)
+        directory.keep_reserve()
+        with _translated():
+            self._quarantine_bytes: int = self._one("SELECT coalesce(sum(length(body)), 0) FROM quarantine")
+            self._bytes_written = self._one("SELECT bytes_written FROM store")
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._open_or_create(lost=0)
+        except sqlite3.OperationalError as error:  # the disk or the directory, not what lies in the file
+            message = f"{self.directory.database}: {error}"
+            raise StoreFailed(message) from error
+        except sqlite3.DatabaseError:
+            self.moved_aside = self.directory.move_aside()
+        with _translated():
+            return self._open_or_create(lost=1)
+
+    def _open_or_create(self, *, lost: int) -> sqlite3.Connection:
+        database = _connect(self.directory.database)
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            database.close()
+            message = f"{self.directory.database} has store version {version}, this Weir reads {VERSION}; upgrade Weir"
+            raise StoreUnusable(message)
+        if not version:
+            self._create(database, lost)
+        return database
+
+    def _create(self, database: sqlite3.Connection, lost: int) -> None:
+        database.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.split(";"):
+            database.execute(statement)
+        database.execute(
+            "INSERT INTO store (id, epoch, epoch_since, clean, boot, state_lost) VALUES (1, ?, ?, 1, ?, ?)",
+            (uuid.uuid4().hex, self._clock(), boot_id(), lost),
+        )
+        database.execute("COMMIT")
+        self.directory.database.chmod(0o600)
+
+    def state(self) -> StoreState:
+        """Say what is true of the store as a whole."""
+        with _translated():
+            row = self._database.execute(
+                "SELECT epoch, epoch_since, clean, boot, possible_twins, state_lost, duplicate_bound FROM store"
+            ).fetchone()
+        epoch, since, clean, boot, twins, lost, bound = row
+        return StoreState(
+            epoch=epoch,
+            epoch_since=since,
+            clean=bool(clean),
+            same_boot=boot == boot_id(),
+            possible_twins=twins,
+            state_lost=lost,
+            duplicate_bound=bound,
+            bytes_written=self._bytes_written,
+        )
+
+    def begin_run(self, duplicate_bound: int) -> None:
+        """Write down that a run begins: until `end_run` every stop is an unclean one.
+
+        After an unclean stop, as many records may arrive twice as the settings of that run allowed.
+        """
+        with self._transaction():
+            self._database.execute(
+                "UPDATE store SET possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
+                " clean = 0, boot = ?, duplicate_bound = ?",
+                (boot_id(), duplicate_bound),
+            )
+
+    def streams(self) -> list[StreamState]:
+        """List every stream that ever had a place here, with what is known of it."""
+        with _translated():
+            found = self._database.execute(
+                f"SELECT id, name, backlog_bytes, sequence, positions, {', '.join(COLUMNS)} FROM stream ORDER BY id"
+            ).fetchall()
+            return [self._stream(row) for row in found]
+
+    def _stream(self, row: rows.Row) -> StreamState:
+        stream, name, backlog_bytes, sequence, positions = row[:5]
+        files = self._files.load(stream, json.loads(positions))
+        first, last = stream << STREAM_SHIFT, (stream << STREAM_SHIFT) + SEQ_MASK
+        newest = self._one("SELECT max(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
+        oldest = self._one("SELECT min(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
+        next_seq = (newest & SEQ_MASK) + 1 if newest is not None else 1
+        return StreamState(
+            stream=stream,
+            name=name,
+            counts=rows.counts_of(row[5:]),
+            backlog_bytes=backlog_bytes,
+            sequence=sequence,
+            next_seq=next_seq,
+            gap=Gap((oldest & SEQ_MASK) - 1 if oldest is not None else 0, next_seq),
+            files=files,
+        )
+
+    def add_stream(self, name: str) -> int:
+        """Give a new stream its number."""
+        with self._transaction():
+            cursor = self._database.execute("INSERT INTO stream (name) VALUES (?)", (name,))
+        stream = cursor.lastrowid
+        if stream is None:  # cannot be: the row was just inserted
+            raise StoreFailed
+        self._files.load(stream, [])
+        return stream
+
+    # -- the backlog --------------------------------------------------------------------------------------------------
+
+    def load(self, stream: int, gap: Gap, limit: int, *, newest: bool) -> Loaded:
+        """Load at most `limit` spans from one end of a gap."""
+        order = "DESC" if newest else "ASC"
+        with _translated():
+            found = self._database.execute(
+                'SELECT chunk.id, n, file, "offset", at, crc, ends, extents, body, settled, attempts'
+                " FROM chunk LEFT JOIN cut ON cut.id = chunk.id"
+                f" WHERE chunk.id > ? AND chunk.id < ? ORDER BY chunk.id {order} LIMIT ?",
+                (rows.chunk_id(stream, gap.after), rows.chunk_id(stream, gap.before), limit),
+            ).fetchall()
+        spans: list[Span] = []
+        damaged: list[tuple[int, int]] = []
+        for row in reversed(found) if newest else found:
+            span = rows.span_of(row, self._files.find)
+            if span is None:
+                damaged.append((row[0] & SEQ_MASK, row[1] - self._removed(row[0])))
+            else:
+                spans.append(span)
+        edge = found[-1][0] & SEQ_MASK if found else (gap.before if newest else gap.after)
+        return Loaded(spans, damaged, edge, len(found) < limit)
+
+    def _removed(self, identity: int) -> int:
+        removed = self._one("SELECT max(removed) FROM cut WHERE id = ?", identity)
+        return int(removed or 0)
+
+    def holds(self, file: FilePosition) -> bool:
+        """Tell whether a record of this file is still in the backlog. Reads the heads of all rows of its stream."""
+        first = file.stream << STREAM_SHIFT
+        with _translated():
+            found = self._one(
+                "SELECT max(1) FROM chunk WHERE id BETWEEN ? AND ? AND file = ?", first, first + SEQ_MASK, file.number
+            )
+        return found is not None
+
+    # -- the commit ---------------------------------------------------------------------------------------------------
+
+    def commit(self, changes: Sequence[Change], generation: int = 0, *, end_of_run: bool = False) -> None:
+        """Write everything in one transaction. Raises `StoreFailed`: then nothing is known but by opening it anew."""
+        with self._room_to_count(), self._transaction():
+            for change in changes:
+                self._write(change, generation)
+            if end_of_run:
+                self._database.execute("UPDATE store SET clean = 1")
+        self._checkpoint(always=end_of_run)
+
+    def _write(self, change: Change, generation: int) -> None:
+        self._files.write(change)
+        stream = change.stream
+        many = self._database.executemany
+        many("INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?,?)", (rows.chunk_row(stream, span) for span in change.inserts))
+        many("INSERT OR REPLACE INTO cut VALUES (?,?,?,?,?)", (rows.cut_row(stream, s, generation) for s in change.cuts))
+        gone = [(rows.chunk_id(stream, span.seq),) for span in change.removals]
+        removed = many("DELETE FROM chunk WHERE id = ?", gone).rowcount if gone else 0
+        if removed != len(gone):  # counting follows what the store really changed
+            message = f"{len(gone) - removed} rows of the backlog are not there"
+            raise StoreFailed(message)
+        many("DELETE FROM cut WHERE id = ?", gone)
+        for seq, left in change.damaged:
+            self._set_damaged_aside(stream, seq, left)
+        self._write_losses(change)
+        for entry in change.set_aside:
+            self._set_aside(stream, entry)
+        self._write_stream(change)
+
+    def _write_stream(self, change: Change) -> None:
+        assignments = ", ".join(f"{name} = ?" for name in COLUMNS)
+        self._database.execute(
+            f"UPDATE stream SET updated = ?, sequence = ?, backlog_bytes = ?, positions = ?, {assignments} WHERE id = ?",
+            (
+                self._clock(),
+                change.sequence,
+                change.backlog_bytes,
+                json.dumps(self._files.hot(change.stream), separators=(",", ":")),
+                *change.counts.values(),
+                change.stream,
+            ),
+        )
+
+    def _write_losses(self, change: Change) -> None:
+        self._database.executemany(
+            "INSERT INTO loss VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            " last = excluded.last, records = records + excluded.records, bytes = bytes + excluded.bytes",
+            ((change.stream, x.topic, x.reason, x.first, x.last, x.records, x.bytes) for x in change.losses),
+        )
+
+    def _set_aside(self, stream: int, entry: SetAside) -> None:
+        room = self._quarantine_max_bytes - self._quarantine_bytes
+        kept = entry.reject.kept if len(entry.reject.kept) <= room else b""  # the count and the hash always have room
+        self._quarantine_bytes += len(kept)
+        self._database.execute(
+            "INSERT INTO quarantine (stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            rows.quarantine_row(stream, entry, kept),
+        )
+
+    def _set_damaged_aside(self, stream: int, seq: int, left: int) -> None:
+        identity = rows.chunk_id(stream, seq)
+        self._database.execute(
+            "INSERT INTO quarantine (stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
+            " SELECT ?, ?, 'corrupt', ?, '', file, \"offset\", length(body), x'', crc, body FROM chunk WHERE id = ?",
+            (stream, self._clock(), f"a row of {left} records is not what was written", identity),
+        )
+        self._database.execute("DELETE FROM chunk WHERE id = ?", (identity,))
+        self._database.execute("DELETE FROM cut WHERE id = ?", (identity,))
+
+    # -- keeping house ------------------------------------------------------------------------------------------------
+
+    def law(self) -> list[tuple[str, int, int]]:
+        """Check the law in full, against the rows: (stream, unaccounted, miscounted) of each stream where it fails."""
+        with _translated():
+            return [row for row in self._database.execute(LAW).fetchall() if row[1] or row[2]]
+
+    def losses(self) -> list[tuple[str, str, str, float, float, int, int]]:
+        """List what was dropped: stream, topic, reason, first and last time, records, bytes."""
+        with _translated():
+            return self._database.execute(
+                "SELECT name, topic, reason, first, last, records, bytes FROM loss JOIN stream ON id = stream"
+                " ORDER BY name, last DESC"
+            ).fetchall()
+
+    def oldest_at(self) -> float | None:
+        """Say when the oldest record in the backlog was read, in wall time; None if there is none."""
+        with _translated():
+            streams = self._database.execute("SELECT id FROM stream").fetchall()
+            ats = [
+                self._one("SELECT at FROM chunk WHERE id > ? ORDER BY id LIMIT 1", rows.chunk_id(stream, 0))
+                for (stream,) in streams
+                if self._one("SELECT pending FROM stream WHERE id = ?", stream)
+            ]
+        return min((at for at in ats if at is not None), default=None)
+
+    def updated(self) -> float | None:
+        """Say when the last commit that changed a stream was made, in wall time."""
+        with _translated():
+            at: float | None = self._one("SELECT max(updated) FROM stream")
+        return at or None
+
+    @property
+    def bytes_written(self) -> int:
+        """Count the bytes written to the log and the database, as far as committed."""
+        return self._bytes_written
+
+    def _checkpoint(self, *, always: bool = False) -> None:
+        """Fold the write-ahead log into the database when it is large, and count what both wrote."""
+        wal = Path(f"{self.directory.database}-wal")
+        with _translated():
+            size = wal.stat().st_size if wal.exists() else 0
+            if not always and size < CHECKPOINT_BYTES:
+                return
+            # The log is emptied every time, so its size now is what was written to it since.
+            self._bytes_written += size
+            self._database.execute("UPDATE store SET bytes_written = ?", (self._bytes_written,))
+            _, _, pages = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._bytes_written += max(0, pages) * PAGE_BYTES
+
+    @contextlib.contextmanager
+    def _room_to_count(self) -> Iterator[None]:
+        """Give up the reserve when the disk is full, so that the next attempt can count, and make room."""
+        try:
+            yield
+        except StoreFailed as failure:
+            if "full" in str(failure):
+                self.directory.spend_reserve()
+            raise
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _translated():
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
+
+    def _one(self, statement: str, *values: int) -> Any:
+        row = self._database.execute(statement, values).fetchone()
+        return row[0] if row else None
+
+    def free_bytes(self) -> int:
+        """Count the bytes that may still be written on the disk."""
+        return self.directory.free_bytes()
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back. The directory stays owned."""
+        with contextlib.suppress(sqlite3.Error):
+            self._database.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the database the one way it is ever opened.
+
+    One connection, exclusive, no memory map: SQLite before 3.51.3 can corrupt a log that two connections write. FULL:
+    with NORMAL a power cut takes back what was committed. secure_delete is on by default in some builds and makes
+    removing a backlog three times slower and forty times the writes.
+    """
+    database = sqlite3.connect(path, isolation_level=None)
+    for pragma in (
+        "locking_mode=EXCLUSIVE",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=OFF",
+        "wal_autocheckpoint=0",
+        "mmap_size=0",
+        "cache_size=-1024",
+        "temp_store=MEMORY",
+    ):
+        database.execute(f"PRAGMA {pragma}").fetchall()
+    return database
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        message = f"{type(error).__name__}: {error}"
+        raise StoreFailed(message) from error

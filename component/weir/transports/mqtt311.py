@@ -1,0 +1,219 @@
+"""MQTT 3.1.1 through awscrt, with mutual TLS.
+
+Owns one connection object of the client library at a time, numbered by its generation, and the attempts to get it up
+the first time. It must not know what is sent, why, or how often: no queue, no limits, no counters.
+
+The client library keeps an established connection alive and brings it back by itself, with everything that was in
+flight (`clean_session=False`; with a clean session the operations in flight stay in the statistics for ever). Two
+things it leaves to us: it never repeats a first attempt that failed, and an object that has lost its way must be
+replaced.
+
+Native threads run only `_Reporter` and the caller's `settled`. All state here is changed by the loop's thread, in its
+calls; the futures that the library resolves are looked at in `advance`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Any
+
+from awscrt import http, io, mqtt
+from awscrt.exceptions import AwsCrtError
+
+from weir.core import topics
+from weir.core.errors import Refused
+from weir.core.events import Connected, ConnectFailed, Interrupted
+from weir.core.ports import Post, Settled, Statistics
+from weir.core.settings import ConnectionSettings
+from weir.transports import backoff
+from weir.transports.credentials import tls_context
+from weir.transports.farewell import Farewell, leave
+from weir.transports.reasons import name_of, reason
+
+_QOS = (mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE)
+_NOTHING = Statistics(0, 0, 0, 0)
+
+# What makes this very message unacceptable, now and later. Everything else the client may say while it takes a message
+# (not connected, no packet id free) passes.
+_NEVER = frozenset({"AWS_ERROR_MQTT_INVALID_TOPIC", "AWS_ERROR_MQTT_INVALID_QOS", "AWS_ERROR_MQTT_BUFFER_TOO_BIG"})
+
+
+class _Reporter:
+    """Tells the loop what happens to one connection object; called by native threads, holds no state."""
+
+    def __init__(self, generation: int, post: Post) -> None:
+        self._generation = generation
+        self._post = post
+
+    def attempted(self, attempt: Future[Any]) -> None:
+        """Tell that a first attempt failed; of success the client tells `connected`."""
+        error = attempt.exception()
+        if error is not None:
+            self._post(ConnectFailed(self._generation, reason(error)))
+
+    def connected(self, *, callback_data: mqtt.OnConnectionSuccessData, **_: object) -> None:
+        """Tell that the connection is up, for the first time or again."""
+        self._post(Connected(self._generation, callback_data.session_present))
+
+    def interrupted(self, *, error: BaseException, **_: object) -> None:
+        """Tell that the connection was lost."""
+        self._post(Interrupted(self._generation, reason(error)))
+
+
+class Mqtt311Transport:
+    """Fulfils `weir.core.ports.Transport`."""
+
+    name = "mqtt311"
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        thing_name: str,
+        post: Post,
+        settled: Settled,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._client_id = topics.expand(settings.client_id, {"thingName": thing_name})
+        self._post = post
+        self._settled = settled
+        self._jitter = jitter
+        self._bootstrap = _bootstrap()
+        self.generation = 1
+        self._reporter = _Reporter(self.generation, post)
+        self._connection: mqtt.Connection | None = None
+        self._attempt: Future[Any] | None = None  # the first connect of this object, until its outcome was seen
+        self._failures = 0
+        self._retry_at: float | None = None
+        self._farewell: Farewell | None = None  # while the old object is on its way out there is no new one
+
+    @property
+    def connection(self) -> mqtt.Connection | None:
+        """Give the client's connection object, for whoever shares it; only this transport may replace or close it."""
+        return self._connection
+
+    def start(self) -> None:
+        """Make the first attempt to connect."""
+        self._try_to_connect()
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+        """Hand one message to the client; while the connection is down, QoS 1 waits in it and QoS 0 fails."""
+        if self._connection is None:
+            raise RuntimeError("there is no connection object to publish to")
+        future: Future[Any]
+        future, packet_id = self._connection.publish(topic, payload, _QOS[qos])
+        if not packet_id:
+            _refuse_what_never_passes(future)
+        future.add_done_callback(self._settled)
+        return future
+
+    def statistics(self) -> Statistics:
+        """Read the client's operation statistics; without a connection object they are zero."""
+        if self._connection is None:
+            return _NOTHING
+        now = self._connection.get_stats()
+        return Statistics(
+            now.incomplete_operation_count,
+            now.incomplete_operation_size,
+            now.unacked_operation_count,
+            now.unacked_operation_size,
+        )
+
+    def advance(self, now: float) -> float | None:
+        """See what became of an attempt or a farewell, and make the next attempt when its time has come."""
+        if self._farewell is not None:
+            if not self._farewell.over(now):
+                return self._farewell.deadline
+            self._begin_next_generation()
+        if self._attempt is not None and self._attempt.done():
+            self._judge(self._attempt, now)
+        if self._retry_at is not None and now >= self._retry_at:
+            self._try_to_connect()
+        return self._retry_at
+
+    def replace(self) -> None:
+        """Give up the connection object; `advance` makes the next one once the old one is gone."""
+        if self._farewell is not None:
+            return  # already on its way
+        self._farewell = Farewell(self.generation, self._connection, self._attempt, self._post)
+        self._connection = self._attempt = self._retry_at = None
+
+    def close(self, timeout_seconds: float) -> None:
+        """Disconnect for good; what the client still held fails, then or a little later."""
+        gone = leave(self._connection, self._attempt) if self._farewell is None else self._farewell.gone
+        wait([gone], timeout_seconds)
+        self._connection = self._attempt = self._retry_at = self._farewell = None
+        self._bootstrap = None  # the native threads end with the last object that needs them
+
+    def timed_out(self, error: BaseException) -> bool:
+        """Say whether the PUBACK did not come in time: the broker may have the message all the same."""
+        return name_of(error) == "AWS_ERROR_MQTT_TIMEOUT"
+
+    def _begin_next_generation(self) -> None:
+        self._farewell = None
+        self.generation += 1
+        self._reporter = _Reporter(self.generation, self._post)
+        self._try_to_connect()
+
+    def _try_to_connect(self) -> None:
+        self._retry_at = None
+        try:
+            if self._connection is None:
+                self._connection = self._new_connection()
+            self._attempt = self._connection.connect()
+        except (OSError, ValueError, RuntimeError, AwsCrtError) as error:  # the files, as they are now, do not do
+            self._attempt = Future()
+            self._attempt.set_exception(error)
+        self._attempt.add_done_callback(self._reporter.attempted)
+
+    def _judge(self, attempt: Future[Any], now: float) -> None:
+        self._attempt = None
+        if attempt.exception() is None:
+            self._failures = 0
+            return
+        self._failures += 1
+        self._retry_at = now + backoff.delay(
+            self._failures,
+            self._settings.reconnect_min_seconds,
+            self._settings.reconnect_max_seconds,
+            self._jitter(),
+        )
+        if self.statistics() == _NOTHING:
+            self._connection = None  # it holds nothing, so the next attempt may read the certificate files anew
+
+    def _new_connection(self) -> mqtt.Connection:
+        settings = self._settings
+        context = tls_context(settings)
+        proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
+        socket = io.SocketOptions()
+        socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
+        return mqtt.Connection(
+            client=mqtt.Client(self._bootstrap, context),
+            host_name=settings.endpoint,
+            port=settings.port,
+            client_id=self._client_id,
+            clean_session=False,
+            reconnect_min_timeout_secs=settings.reconnect_min_seconds,
+            reconnect_max_timeout_secs=settings.reconnect_max_seconds,
+            keep_alive_secs=settings.keep_alive_seconds,
+            ping_timeout_ms=settings.ping_timeout_seconds * 1000,
+            protocol_operation_timeout_ms=round(settings.operation_timeout_seconds * 1000),
+            socket_options=socket,
+            proxy_options=proxy,
+            on_connection_success=self._reporter.connected,
+            on_connection_interrupted=self._reporter.interrupted,
+            disable_metrics=True,  # else the client puts its version and platform into the user name
+        )
+
+
+def _bootstrap() -> io.ClientBootstrap:
+    group = io.EventLoopGroup(1)  # one connection is served by one thread; a second one brings nothing
+    return io.ClientBootstrap(group, io.DefaultHostResolver(group))
+
+
+def _refuse_what_never_passes(future: Future[Any]) -> None:
+    error = future.exception()
+    if isinstance(error, ValueError | TypeError) or (error is not None and name_of(error) in _NEVER):
+        raise Refused(reason(error)) from error

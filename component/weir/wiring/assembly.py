@@ -1,0 +1,139 @@
+"""Puts the parts together: which adapter stands behind which port.
+
+Owns the choices that follow from the settings. Knows nothing of what the parts do with each other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, time
+from typing import Literal
+
+from weir.core.changes import StreamState
+from weir.core.ports import Source, Transport
+from weir.core.positions import FilePosition
+from weir.core.settings import Settings, StreamSettings
+from weir.core.span import RECORD_OVERHEAD
+from weir.forwarder.forwarder import Clock
+from weir.forwarder.inbox import Inbox
+from weir.forwarder.ledger import MakeSource, MakeStore
+from weir.forwarder.stream import Notice
+from weir.store.directory import StateDirectory
+from weir.store.store import Store
+
+MESSAGE_BYTES = 131_072  # IoT Core: the most a message may have, with header and topic
+HEADER_BYTES = 8
+CLOCK = Clock(time, monotonic)
+STDIN = 0
+
+
+def max_record_bytes(settings: Settings, name: str) -> int:
+    """Say how large a record may be: what was configured, what fits a message, and what fits an empty queue."""
+    stream = settings.streams[name]
+    limits = [MESSAGE_BYTES - HEADER_BYTES - len(settings.topic_of(name).encode())]
+    if stream.source.max_record_bytes is not None:
+        limits.append(stream.source.max_record_bytes)
+    if stream.queue.max_bytes is not None:
+        limits.append(stream.queue.max_bytes - RECORD_OVERHEAD)
+    return min(limits)
+
+
+def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -> MakeStore:
+    """Give what opens the store, again and again if need be, in a directory that is owned once."""
+
+    def make() -> Store:
+        store = Store(directory, time, quarantine_max_bytes=settings.state.quarantine_max_bytes)
+        if store.moved_aside is not None:
+            notice("state_recovered", reason="the database could not be read", aside=str(store.moved_aside))
+        return store
+
+    return make
+
+
+def source_maker(settings: Settings, inbox: Inbox, notice: Notice) -> MakeSource:
+    """Give what makes the source of a stream."""
+
+    def make(name: str, state: StreamState, store: Store) -> Source:
+        stream = settings.streams[name]
+        limit = max_record_bytes(settings, name)
+        if stream.source.type == "stdin":
+            return _pipe(stream, limit, state, inbox)
+        return _directory(name, stream, limit, state, store, notice)
+
+    return make
+
+
+def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) -> Source:
+    from weir.sources.stdin import PipeSource  # noqa: PLC0415 - only where there is a pipe
+
+    form: Literal["lines", "jsonl"] = "jsonl" if stream.source.format == "jsonl" else "lines"
+    return PipeSource(
+        STDIN,
+        fmt=form,
+        max_record_bytes=limit,
+        clock=time,
+        wake=inbox.wake,
+        first_sequence=state.sequence,
+    )
+
+
+def _directory(  # noqa: PLR0913, PLR0917 - what a source of files needs
+    name: str, stream: StreamSettings, limit: int, state: StreamState, store: Store, notice: Notice
+) -> Source:
+    from weir.sources.directory import DirectorySource  # noqa: PLC0415 - only where there is a directory
+
+    def pending(file: FilePosition) -> bool:
+        return store.holds(file)
+
+    return DirectorySource(
+        stream.source,
+        stream=state.stream,
+        known=state.files,
+        max_record_bytes=limit,
+        same_boot=store.state().same_boot,
+        clock=time,
+        pending=pending,
+        notice=lambda event, fields: notice(event, stream=name, **fields),
+    )
+
+
+def mqtt_transport(settings: Settings, inbox: Inbox) -> Transport:
+    """Make the connection of our own to the broker."""
+    from weir.transports.mqtt311 import Mqtt311Transport  # noqa: PLC0415 - a dry run does without the client library
+
+    return Mqtt311Transport(settings.connection, settings.thing_name, inbox.post, inbox.settled)
+
+
+def dry_run_transport(inbox: Inbox) -> Transport:
+    """Make a transport that prints `topic<TAB>payload`."""
+    from weir.transports.dry_run import DryRunTransport  # noqa: PLC0415 - only for a dry run
+
+    return DryRunTransport(_printer(), inbox.post, inbox.settled)
+
+
+def _printer() -> Callable[[str, bytes], None]:
+    out = sys.stdout.buffer
+    for_a_person = sys.stdout.isatty()
+
+    def write(topic: str, payload: bytes) -> None:
+        shown = _visible(payload) if for_a_person else payload
+        out.write(topic.encode() + b"\t" + shown + b"\n")
+        out.flush()
+
+    return write
+
+
+def _visible(payload: bytes) -> bytes:
+    """Escape what a terminal would act on."""
+    text = payload.decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text).encode()
+
+
+def default_inbox(settings: Settings) -> None:
+    """Make the one directory that is made if it is missing: the default inbox under the work path."""
+    for stream in settings.streams.values():
+        if stream.source.path == str(Path.cwd() / "inbox"):
+            os.makedirs(stream.source.path, exist_ok=True)

@@ -1,0 +1,225 @@
+"""A forwarder with everything around it: signals, control socket, log, and the time it is to run.
+
+Owns when a run ends and what is said meanwhile. Knows nothing of how records are forwarded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+from weir import __version__
+from weir.control.protocol import Message
+from weir.control.server import ControlServer
+from weir.core.accounting import DROPPED, QUARANTINED
+from weir.core.ports import Transport
+from weir.core.settings import Settings
+from weir.core.view import View
+from weir.forwarder.forwarder import Forwarder
+from weir.forwarder.inbox import Inbox
+from weir.forwarder.ledger import Ledger
+from weir.report import status
+from weir.report.log import Log
+from weir.store.directory import StateDirectory
+from weir.wiring import assembly
+
+FLUSH_SECONDS = 1.0
+
+
+class Display(Protocol):
+    """What shows the work at a terminal while it goes on."""
+
+    def show(self, view: View, now: float) -> None:
+        """Show where it stands; `now` is monotonic."""
+
+
+class Machine:
+    """One run, from its start to its last commit."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a run, each named at the call
+        self,
+        *,
+        settings: Settings,
+        directory: StateDirectory,
+        inbox: Inbox,
+        transport: Transport,
+        log: Log,
+        display: Display | None = None,
+    ) -> None:
+        """Open the store and load what it knows; nothing is read or sent yet."""
+        self._settings = settings
+        self._directory = directory
+        self._log = log
+        self._display = display
+        self._stopping = False
+        self._flush_at = self._stats_at = 0.0
+        self._rates = _Rates()
+        self.inbox = inbox
+        make_store = assembly.store_maker(settings, directory, log)
+        make_source = assembly.source_maker(settings, inbox, log)
+        self.ledger = Ledger(settings, make_store, make_source, log)
+        self.forwarder = Forwarder(
+            settings=settings,
+            ledger=self.ledger,
+            transport=transport,
+            inbox=inbox,
+            clock=assembly.CLOCK,
+            notice=log,
+        )
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def run(self, *, once: bool, drain_timeout: float) -> int:
+        """Forward until told to stop, or until there is nothing more to forward. Returns the exit code."""
+        control = ControlServer(self._directory.path, self.inbox, self._answer)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._say_started()
+        self.forwarder.transport.start()
+        code = 0
+        while not self._stopping:
+            self.forwarder.turn()
+            self._report()
+            if self._finished(once=once):
+                break
+            if once and self._stuck(drain_timeout):
+                code = 3
+                break
+        self.forwarder.stop()
+        control.close()
+        self._say_stopped()
+        return code
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping:
+            self.forwarder.hurry = True
+        self._stopping = True
+        self.inbox.wake()
+
+    def _finished(self, *, once: bool) -> bool:
+        """Tell whether nothing more can come: the end of every pipe, or with `once` of everything."""
+        streams = self.ledger.streams
+        if not once and (not streams or any(stream.source.replayable for stream in streams)):
+            return False
+        return self.forwarder.drained
+
+    def _stuck(self, drain_timeout: float) -> bool:
+        return assembly.CLOCK.monotonic() - self.forwarder.progress_at > drain_timeout
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Show this forwarder as it is now."""
+        forwarder, ledger = self.forwarder, self.ledger
+        store = ledger.state
+        return View(
+            epoch=store.epoch,
+            epoch_since=store.epoch_since,
+            streams=ledger.views(forwarder.window.by_stream()),
+            possible_twins=store.possible_twins,
+            state_lost=store.state_lost,
+            duplicate_bound=self._settings.duplicate_bound,
+            bytes_written=ledger.store.bytes_written,
+            oldest_at=ledger.oldest_at(),
+            updated=ledger.updated,
+            state=forwarder.state,
+            held_by=forwarder.held_by,
+            thing_name=self._settings.thing_name,
+            transport=forwarder.transport.name,
+            pid=os.getpid(),
+            degraded=forwarder.health.degraded,
+        )
+
+    def _answer(self, request: Message) -> Message:
+        answers: dict[str, Callable[[], Message]] = {
+            "status": lambda: {"status": status.document(self.view(), assembly.CLOCK.wall())},
+            "verify": self._verify,
+            "losses": lambda: {"losses": status.losses(self.ledger.store.losses())},
+            "pause": lambda: self._pause(paused=True),
+            "resume": lambda: self._pause(paused=False),
+        }
+        command = request.get("command")
+        if command not in answers:
+            raise ValueError(f"no such command; there are {', '.join(answers)}")
+        return answers[command]()
+
+    def _verify(self) -> Message:
+        return {"status": status.document(self.view(), assembly.CLOCK.wall()), "law": self.ledger.store.law()}
+
+    def _pause(self, *, paused: bool) -> Message:
+        self.forwarder.paused = paused
+        return {"paused": paused}
+
+    # -- saying -------------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        now = assembly.CLOCK.monotonic()
+        if self._display is not None:
+            self._display.show(self.view(), now)
+        if now < self._flush_at:
+            return
+        self._flush_at = now + FLUSH_SECONDS
+        self._log.flush(now)
+        if now >= self._stats_at:
+            if self._stats_at:
+                self._log("stats", **self._stats(now))
+            self._stats_at = now + self._settings.report.log_seconds
+
+    def _stats(self, now: float) -> dict[str, Any]:
+        view = self.view()
+        counts = status.totals(view)
+        unread = sum(stream.bytes_unread for stream in view.streams.values())
+        left = sum(stream.queue_records + stream.in_flight for stream in view.streams.values())
+        into, out = self._rates.measure(now, counts["read"], counts["delivered"] + counts["unconfirmed"])
+        oldest = None if view.oldest_at is None else max(0, round(assembly.CLOCK.wall() - view.oldest_at))
+        return {
+            "state": view.state,
+            **{name: counts[name] for name in ("read", "delivered", "unconfirmed", "handedOver")},
+            "dropped": sum(counts[name] for name in DROPPED.values()),
+            "quarantined": sum(counts[name] for name in QUARANTINED.values()),
+            "pending": counts["pending"],
+            "inFlight": sum(stream.in_flight for stream in view.streams.values()),
+            "bytesUnread": unread,
+            "oldestSeconds": oldest,
+            "inPerSecond": round(into, 1),
+            "outPerSecond": round(out, 1),
+            "etaSeconds": round(left / out) if left and out else None,
+        }
+
+    def _say_started(self) -> None:
+        counts = status.totals(self.view())
+        self._log(
+            "started",
+            version=__version__,
+            nucleus="greengrass" if os.environ.get("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT") else "none",
+            transport=self.forwarder.transport.name,
+            why="certificate",
+            endpoint=self._settings.connection.endpoint,
+            clientId=self._settings.client_id,
+            statePath=str(self._directory.path),
+            epoch=self.ledger.state.epoch,
+            **{name: counts[name] for name in ("pending", "read", "delivered")},
+            dropped=sum(counts[name] for name in DROPPED.values()),
+            quarantined=sum(counts[name] for name in QUARANTINED.values()),
+        )
+
+    def _say_stopped(self) -> None:
+        self._log.flush()
+        counts = status.totals(self.view())
+        self._log("stopped", **{name: counts[name] for name in ("read", "delivered", "pending")})
+
+
+class _Rates:
+    """Records a second, in and out, between two looks."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, int, int] | None = None
+
+    def measure(self, now: float, into: int, out: int) -> tuple[float, float]:
+        last, self._last = self._last, (now, into, out)
+        if last is None or now <= last[0]:
+            return 0.0, 0.0
+        return (into - last[1]) / (now - last[0]), (out - last[2]) / (now - last[0])

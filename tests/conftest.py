@@ -1,0 +1,34 @@
+"""What tests of every kind may ask for: certificates and a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.broker import Broker
+from tests.certificates import Certificates, make_certificates
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Give certificates of two authorities, made once."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def stopped_broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Broker]:
+    """Give a broker that does not run yet."""
+    try:
+        broker = Broker(tmp_path_factory.mktemp("broker"), certificates)
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def broker(stopped_broker: Broker) -> Broker:
+    """Give a broker that accepts connections."""
+    stopped_broker.start()
+    return stopped_broker

@@ -1,0 +1,131 @@
+"""The two worlds in which a transport has to keep its promises: one in memory, one with a real broker.
+
+Both give the same handles to the same suite. What the transport says by itself is collected here the way the loop
+collects it: events and outcomes are only appended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from tests.broker import Broker
+from tests.conditions import eventually
+from tests.fakes import FakeTransport
+from tests.observer import Message
+from weir.core.events import ConnectionEvent
+from weir.core.ports import Transport
+from weir.transports.mqtt311 import Mqtt311Transport
+
+
+class Bench(Protocol):
+    """A transport, its broker, and what was heard from it."""
+
+    events: list[ConnectionEvent]
+    outcomes: list[Future[Any]]
+
+    @property
+    def transport(self) -> Transport: ...
+
+    def turn(self) -> None:
+        """Do what the loop does in each of its turns."""
+
+    def broker_down(self) -> None: ...
+
+    def broker_up(self) -> None: ...
+
+    def broker_silent(self) -> None:
+        """Let the link stand, but let no answer come."""
+
+    def broker_answers(self) -> None: ...
+
+    def received(self) -> list[Message]:
+        """Give what has arrived at the broker."""
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Take turns until the condition holds."""
+
+    def close(self) -> None: ...
+
+
+class FakeBench:
+    """Time is a number here: each turn is a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.events: list[ConnectionEvent] = []
+        self.outcomes: list[Future[Any]] = []
+        self.transport = FakeTransport(self.events.append, self.outcomes.append)
+        self._now = 0.0
+
+    def turn(self) -> None:
+        self._now += 0.1
+        self.transport.advance(self._now)
+
+    def broker_down(self) -> None:
+        self.transport.interrupt()
+
+    def broker_up(self) -> None:
+        self.transport.resume()
+
+    def broker_silent(self) -> None:
+        self.transport.hold_acks = True
+
+    def broker_answers(self) -> None:
+        self.transport.hold_acks = False
+
+    def received(self) -> list[Message]:
+        return self.transport.received
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        for _ in range(1_000):
+            if condition():
+                return
+            self.turn()
+        raise AssertionError(f"never: {what}")
+
+    def close(self) -> None:
+        self.transport.close(0)
+
+
+class RealBench:
+    """mosquitto and the client library; `changes` are to the connection's settings."""
+
+    def __init__(self, broker: Broker, **changes: object) -> None:
+        self.events: list[ConnectionEvent] = []
+        self.outcomes: list[Future[Any]] = []
+        settings = broker.connection(**changes)
+        self.transport = Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
+        self.broker = broker
+        self.ahead = 0.0  # how far the loop's clock is put forward, where a test cannot wait so long
+        self._observer = broker.observe() if broker.running else None
+
+    def turn(self) -> None:
+        self.transport.advance(time.monotonic() + self.ahead)
+
+    def broker_down(self) -> None:
+        self.broker.kill()
+
+    def broker_up(self) -> None:
+        self.broker.start()
+
+    def broker_silent(self) -> None:
+        self.broker.freeze()
+
+    def broker_answers(self) -> None:
+        self.broker.thaw()
+
+    def received(self) -> list[Message]:
+        return [] if self._observer is None else self._observer.messages
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        def after_a_turn() -> object:
+            self.turn()
+            return condition()
+
+        eventually(after_a_turn, what=what)
+
+    def close(self) -> None:
+        self.broker_answers()
+        self.transport.close(1)

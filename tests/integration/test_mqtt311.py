@@ -1,0 +1,274 @@
+"""What only the real client library does, with a real broker: threads, files, certificates, silence."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from awscrt import mqtt
+
+from tests.broker import Broker
+from tests.certificates import Certificates, Identity
+from tests.conditions import eventually
+from tests.contract.benches import RealBench
+from tests.integration.http_proxy import http_proxy
+from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
+from weir.transports.mqtt311 import Mqtt311Transport
+
+TOPIC = "telemetry/gw-17/vitals"
+NEVER_SECONDS = 60  # a pause of the client's own that no test waits for
+Make = Callable[..., RealBench]
+
+
+@pytest.fixture
+def make(broker: Broker) -> Iterator[Make]:
+    """Give a way to make benches on one broker, with settings of their own; they are closed in the end."""
+    made: list[RealBench] = []
+
+    def make_one(**changes: object) -> RealBench:
+        made.append(RealBench(broker, **changes))
+        return made[-1]
+
+    yield make_one
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def identity(tmp_path: Path, certificates: Certificates) -> Identity:
+    """Give a certificate and key that a test may exchange."""
+    ours = Identity(str(tmp_path / "device.pem"), str(tmp_path / "device.key"))
+    exchange(ours, certificates.client)
+    return ours
+
+
+def exchange(old: Identity, new: Identity) -> None:
+    shutil.copy(new.certificate, old.certificate)
+    shutil.copy(new.key, old.key)
+
+
+def start(bench: RealBench) -> RealBench:
+    bench.transport.start()
+    bench.until(lambda: heard(bench, Connected), "connected")
+    return bench
+
+
+def heard(bench: RealBench, kind: type) -> list[Any]:
+    return [event for event in list(bench.events) if isinstance(event, kind)]
+
+
+def publish(bench: RealBench, *payloads: bytes) -> list[Future[Any]]:
+    return [bench.transport.publish(TOPIC, payload, 1) for payload in payloads]
+
+
+def delivered(futures: list[Future[Any]]) -> bool:
+    return all(future.done() and future.exception() is None for future in futures)
+
+
+def client_threads() -> set[str]:
+    """Give the ids of the threads that serve connections of the client library."""
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            name = (thread / "comm").read_text()
+        except OSError:
+            continue  # it ended while we looked
+        if name.startswith("AwsEventLoop"):
+            found.add(thread.name)
+    return found
+
+
+def test_everything_arrives_in_order_byte_for_byte(make: Make) -> None:
+    bench = start(make())
+    payloads = [b"%d:" % number + bytes(range(256)) * (number % 5) for number in range(3_000)] + [b"x" * 120_000, b""]
+    futures = publish(bench, *payloads)
+    bench.until(lambda: len(bench.received()) == len(payloads), "all are there")
+    assert [message.payload for message in bench.received()] == payloads
+    bench.until(lambda: delivered(futures), "all are answered")
+
+
+def test_one_native_thread_serves_a_connection_and_ends_with_it(make: Make) -> None:
+    before = client_threads()
+    bench = start(make())
+    assert len(client_threads() - before) == 1
+    bench.transport.replace()
+    bench.until(lambda: len(heard(bench, Connected)) == 2, "the next one is up")
+    assert len(client_threads() - before) == 1
+    bench.transport.close(5)
+    eventually(lambda: not client_threads() - before, what="the thread ended")
+
+
+def test_no_answer_in_time_is_told_apart_from_a_failure(make: Make, broker: Broker) -> None:
+    bench = start(make(operation_timeout_seconds=1.0))
+    broker.freeze()
+    [future] = publish(bench, b"the broker has it all the same")
+    bench.until(future.done, "the time is up")
+    error = future.exception()
+    assert error is not None
+    assert bench.transport.timed_out(error)
+    assert bench.transport.statistics().incomplete == 0
+    assert not heard(bench, Interrupted)
+    broker.thaw()
+    bench.until(lambda: len(bench.received()) == 1, "it arrives")
+
+
+def test_a_silent_broker_is_noticed_by_the_keep_alive(make: Make, broker: Broker) -> None:
+    bench = start(make(keep_alive_seconds=2, ping_timeout_seconds=1))
+    broker.freeze()
+    futures = publish(bench, b"in flight")
+    bench.until(lambda: heard(bench, Interrupted), "the silence is noticed")
+    assert heard(bench, Interrupted)[0].reason == "AWS_ERROR_MQTT_TIMEOUT (no answer in time)"
+    broker.thaw()
+    bench.until(lambda: delivered(futures), "it is delivered in the end")
+
+
+def test_an_object_that_waits_for_its_own_next_attempt_is_given_up_in_time(make: Make, broker: Broker) -> None:
+    bench = start(make(reconnect_min_seconds=NEVER_SECONDS, reconnect_max_seconds=NEVER_SECONDS))
+    broker.kill()
+    bench.until(lambda: heard(bench, Interrupted), "the loss is noticed")
+    publish(bench, b"left behind")
+    bench.transport.replace()
+    now = time.monotonic()
+    assert bench.transport.advance(now) == now + 10
+    assert not heard(bench, Closed)
+    broker.start()
+    bench.transport.advance(now + 10)
+    assert bench.events[-1] == Closed(1)
+    bench.until(lambda: len(heard(bench, Connected)) == 2, "the next one is up")
+    futures = publish(bench, b"new")
+    bench.until(lambda: delivered(futures), "it delivers")
+    assert [message.payload for message in bench.received()] == [b"new"]
+    assert heard(bench, Closed) == [Closed(1)]
+
+
+def test_a_first_attempt_that_hangs_can_be_given_up(make: Make, broker: Broker) -> None:
+    bench = make()
+    broker.freeze()
+    bench.transport.start()
+    bench.transport.replace()
+    bench.turn()
+    assert not bench.events
+    bench.ahead = 11
+    bench.turn()
+    assert bench.events == [Closed(1)]
+    broker.thaw()
+    # Both get up under one client id; the old one leaves at once, whatever it did to the new one comes back.
+    bench.until(lambda: 2 in [event.generation for event in heard(bench, Connected)], "the next one is up")
+    futures = publish(bench, b"new")
+    bench.until(lambda: delivered(futures), "it delivers")
+    assert heard(bench, Closed) == [Closed(1)]
+
+
+def test_close_leaves_no_attempt_behind(make: Make, broker: Broker) -> None:
+    before = client_threads()
+    bench = make()
+    broker.freeze()
+    bench.transport.start()
+    began = time.monotonic()
+    bench.transport.close(0.5)
+    assert time.monotonic() - began < 5
+    broker.thaw()
+    eventually(lambda: not client_threads() - before, what="whatever came of the attempt has ended")
+
+
+def test_who_takes_the_client_id_interrupts_and_gives_it_back(make: Make) -> None:
+    first = start(make())
+    second = start(make())
+    first.until(lambda: heard(first, Interrupted), "the first was thrown out")
+    second.transport.close(5)
+    first.until(lambda: isinstance(first.events[-1], Connected), "it is back")
+    futures = publish(first, b"a")
+    first.until(lambda: delivered(futures), "it delivers")
+
+
+def test_a_client_whose_certificate_is_refused_is_told_so_and_takes_a_new_one(
+    make: Make, identity: Identity, certificates: Certificates
+) -> None:
+    exchange(identity, certificates.stranger)
+    bench = make(certificate=identity.certificate, private_key=identity.key)
+    bench.transport.start()
+    bench.until(lambda: heard(bench, ConnectFailed), "it was refused")
+    assert "certificate" in heard(bench, ConnectFailed)[0].reason
+    exchange(identity, certificates.client)
+    bench.until(lambda: heard(bench, Connected), "the new one is accepted")
+
+
+def test_a_missing_key_is_named_and_waited_for(make: Make, identity: Identity, certificates: Certificates) -> None:
+    Path(identity.key).unlink()
+    bench = make(certificate=identity.certificate, private_key=identity.key)
+    bench.transport.start()
+    assert bench.events == [ConnectFailed(1, f"No such file or directory: {identity.key}")]
+    exchange(identity, certificates.client)
+    bench.until(lambda: heard(bench, Connected), "it connects once it is there")
+
+
+@pytest.mark.parametrize("broken", ["certificate", "private_key", "ca"])
+def test_a_file_that_is_no_certificate_is_said_to_be_none(make: Make, tmp_path: Path, broken: str) -> None:
+    (tmp_path / "secret").write_text("no PEM at all")
+    bench = make(**{broken: str(tmp_path / "secret")})
+    bench.transport.start()
+    [failed] = heard(bench, ConnectFailed)
+    assert "not PEM" in failed.reason
+    assert "no PEM at all" not in failed.reason
+
+
+def test_operations_of_others_on_the_same_connection_show_in_the_statistics(make: Make, broker: Broker) -> None:
+    bench = start(make())
+    broker.freeze()
+    assert bench.transport.connection is not None
+    for number in range(20):
+        bench.transport.connection.publish("others", b"%d" % number, mqtt.QoS.AT_LEAST_ONCE)
+    assert bench.transport.statistics().incomplete == 20
+    broker.thaw()
+    bench.until(lambda: bench.transport.statistics().incomplete == 0, "the others have their answers")
+    assert bench.outcomes == []
+
+
+def test_it_goes_through_an_http_proxy(make: Make, broker: Broker) -> None:
+    with http_proxy() as (port, targets):
+        bench = start(make(proxy_host="127.0.0.1", proxy_port=port))
+        futures = publish(bench, b"a")
+        bench.until(lambda: delivered(futures), "it delivers")
+        assert targets == [f"localhost:{broker.port}"]
+        bench.transport.close(5)
+
+
+class Unwelcome:
+    """Attempts that our side refuses: the client library keeps silent about them for 10 to 30 seconds."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.heard: list[ConnectionEvent] = []
+        wrong: list[dict[str, object]] = [
+            {"ca": broker.certificates.stranger_ca},
+            {"endpoint": "127.0.0.2"},  # a name that the broker's certificate does not have
+            {"ca": None},  # the system's authorities do not know ours
+        ]
+        self.transports = [
+            Mqtt311Transport(broker.connection(**changes), "gw-17", self.heard.append, lambda _: None)
+            for changes in wrong
+        ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unwelcome(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Unwelcome]:
+    """Begin the slow refusals with the first test, so that the last one finds them done."""
+    broker = Broker(tmp_path_factory.mktemp("broker"), certificates, also_at="127.0.0.2")
+    broker.start()
+    attempts = Unwelcome(broker)
+    for transport in attempts.transports:
+        transport.start()
+    yield attempts
+    for transport in attempts.transports:
+        transport.close(0)
+    broker.close()
+
+
+def test_a_broker_that_does_not_prove_itself_is_never_spoken_to(unwelcome: Unwelcome) -> None:
+    eventually(lambda: len(unwelcome.heard) == 3, seconds=90, what="wrong CA, wrong host name, unknown CA are refused")
+    assert [type(event) for event in unwelcome.heard] == [ConnectFailed] * 3
+    assert all("certificate" in event.reason for event in unwelcome.heard if isinstance(event, ConnectFailed))

@@ -1,0 +1,105 @@
+"""The house itself: what is locked, what is named twice, and what the two commands rest on."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import weir
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ["run", "terminal", "dev"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+
+def lock_text(name: str) -> str:
+    return (ROOT / "requirements" / f"{name}.txt").read_text()
+
+
+def locked(name: str, python: str) -> dict[str, Version]:
+    """Return the packages, with their versions, that a lock file installs on Linux with one Python."""
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    pins = {}
+    for line in re.findall(r"^[a-z0-9].*", lock_text(name), re.MULTILINE):
+        requirement = Requirement(line.removesuffix("\\"))
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            package = canonicalize_name(requirement.name)
+            assert package not in pins, f"{package} is locked twice for Python {python}"
+            pins[package] = Version(pin.version)
+    return pins
+
+
+def assert_satisfied(requirements: list[str], pins: dict[str, Version], python: str) -> None:
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_url_host_or_path(name: str) -> None:
+    for forbidden in ("//", "://", " @ ", "--index", "--extra-index", "--find-links", "--trusted-host", " -c ", "/"):
+        assert forbidden not in lock_text(name)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_hashes(name: str) -> None:
+    entries = re.split(r"^(?=[a-z0-9])", lock_text(name), flags=re.MULTILINE)[1:]
+    assert entries
+    for entry in entries:
+        assert re.search(r"^    --hash=sha256:[0-9a-f]{64}", entry, re.MULTILINE), entry.splitlines()[0]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_locks_hold_what_pyproject_asks_for(python: str) -> None:
+    project = PYPROJECT["project"]
+    assert_satisfied(project["dependencies"], locked("run", python), python)
+    assert_satisfied(project["optional-dependencies"]["terminal"], locked("terminal", python), python)
+    assert_satisfied(PYPROJECT["dependency-groups"]["dev"], locked("dev", python), python)
+    assert_satisfied(PYPROJECT["build-system"]["requires"], locked("dev", python), python)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_is_tested_is_what_a_device_runs(python: str) -> None:
+    assert locked("run", python).items() <= locked("terminal", python).items() <= locked("dev", python).items()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    (component,) = json.loads((ROOT / "gdk-config.json").read_text())["component"].values()
+    assert PYPROJECT["project"]["version"] == weir.__version__ == component["version"]
+
+
+def test_ci_runs_make_test() -> None:
+    run = ROOT / ".ci" / "run"
+    assert os.access(run, os.X_OK)
+    assert run.read_text().splitlines()[-1] == "exec make test"
+
+
+def test_a_second_set_up_changes_nothing_and_says_nothing() -> None:
+    stamp = ROOT / ".venv" / "weir-setup"
+    before = stamp.stat().st_mtime_ns
+    again = subprocess.run([ROOT / "scripts" / "setup.sh"], capture_output=True, text=True, check=True, cwd="/")
+    assert stamp.stat().st_mtime_ns == before
+    assert again.stdout + again.stderr == ""
+
+
+def test_every_ignored_lint_rule_says_why() -> None:
+    config = (ROOT / "pyproject.toml").read_text()
+    rules = re.findall(r'^  "[A-Z]+\d*",.*$', config, re.MULTILINE)
+    assert rules
+    for rule in rules:
+        assert re.search(r'", # \S', rule), rule

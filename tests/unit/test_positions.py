@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from weir.core.positions import FilePosition
+
+SIZE = 60
+ranges = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))
+
+
+def position() -> FilePosition:
+    return FilePosition(stream=1, name=b"a.log", inode=7, birth=None)
+
+
+@given(st.lists(ranges, max_size=30))
+def test_accounting_agrees_with_a_set_of_bytes(accounted: list[tuple[int, int]]) -> None:
+    file = position()
+    model: set[int] = set()
+    for start, end in accounted:
+        file.account(start, end)
+        model.update(range(start, end))
+        assert covered(file) == model
+        assert_canonical(file)
+    assert file.reach == max(model, default=-1) + 1
+    assert file.changed == bool(model)
+
+
+def covered(file: FilePosition) -> set[int]:
+    return set(range(file.position)).union(*(range(low, high) for low, high in file.beyond))
+
+
+def assert_canonical(file: FilePosition) -> None:
+    edges = [-1, file.position, *(edge for pair in file.beyond for edge in pair)]
+    assert edges == sorted(set(edges)), "ranges touch, overlap or are out of order"
+
+
+@given(st.lists(ranges, max_size=12), st.integers(0, SIZE))
+def test_what_is_not_accounted_is_found_from_any_offset(accounted: list[tuple[int, int]], offset: int) -> None:
+    file = position()
+    for start, end in accounted:
+        file.account(start, end)
+    begin, end = file.unaccounted_from(offset)
+    known = covered(file)
+    open_bytes = [byte for byte in range(offset, SIZE + 2) if byte not in known]
+    assert begin == open_bytes[0]
+    if end is None:
+        assert not known.intersection(range(begin, SIZE + 2))
+    else:
+        assert end in known
+        assert not known.intersection(range(begin, end))
+
+
+def test_nothing_is_accounted_by_an_empty_range() -> None:
+    file = position()
+    file.account(5, 5)
+    file.account(9, 3)
+    assert (file.position, file.beyond, file.changed) == (0, [], False)
