@@ -51,18 +51,21 @@ apt_install() {
 
 # ---- Python
 
-is_new_enough() {
-    "$1" -c "import sys; sys.exit(sys.version_info < tuple(map(int, '$oldest_python'.split('.'))))" >/dev/null 2>&1
+# Prints the interpreter's path if it is new enough. Of a virtual environment it is the one underneath: the environment
+# that somebody has activated may be the very one that is about to be remade.
+interpreter() {
+    "$1" -c '
+import sys
+if sys.version_info < tuple(map(int, sys.argv[1].split("."))):
+    sys.exit(1)
+print(getattr(sys, "_base_executable", sys.executable))' "$oldest_python" 2>/dev/null
 }
 find_python() {
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10}; do
-        if is_new_enough "$candidate"; then
-            echo "$candidate"
-            return
-        fi
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; do
+        if interpreter "$candidate"; then return; fi
+        if [ -n "${PYTHON:-}" ]; then fail "PYTHON=$PYTHON is not Python $oldest_python or newer"; fi
     done
-    fail "Python $oldest_python or newer is needed (looked for: ${PYTHON:-python3, python3.13 to python3.10})." \
-        "On Debian and Ubuntu: apt install python3 python3-venv"
+    fail "Python $oldest_python or newer is needed (on Debian and Ubuntu, as root: apt install python3 python3-venv)"
 }
 has_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weir.sources.formats import GZIP_MAGIC, by_name, choose, fault, passes
 
 json_values = st.recursive(
@@ -54,7 +55,9 @@ def test_the_name_says_the_format(name: bytes, fmt: str) -> None:
     ],
 )
 def test_a_json_file_is_lines_of_json_only_if_a_second_line_follows_a_complete_first(
-    start: bytes, settled: bool, fmt: str | None
+    start: bytes,
+    settled: bool,  # noqa: FBT001 - a parameter of the test
+    fmt: str | None,
 ) -> None:
     assert choose("auto", b"a.json", start, settled=settled) == fmt
 
@@ -80,7 +83,7 @@ def test_what_json_writes_passes(value: object) -> None:
             assert passes("jsonl", [record], record + b"\n")
 
 
-@given(st.binary(max_size=40) | st.text("[]{}\":,.-+eE0123tfnul \\\t", max_size=20).map(str.encode))
+@given(st.binary(max_size=40) | st.text('[]{}":,.-+eE0123tfnul \\\t', max_size=20).map(str.encode))
 def test_a_record_passes_alone_if_and_only_if_json_reads_it(record: bytes) -> None:
     wrong = fault("jsonl", record)
     assert (wrong is None) == passes("jsonl", [record], record + b"\n")
@@ -103,7 +106,7 @@ def refuse(name: str) -> None:
     ("record", "wrong"),
     [
         (b"NaN", "invalid character (byte 0)"),
-        (b'{"a":1} x', "trailing characters (byte 8)"),
+        (b'{"a":1} x', "trailing characters (byte 9)"),
         (b'{"secret', "Input data was truncated"),
         (b'{"a":"\xff"}', "not UTF-8 (byte 6)"),
         (b"\0\0\0", "invalid character (byte 0)"),

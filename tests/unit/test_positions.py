@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weir.core.positions import FilePosition
 
 SIZE = 60
@@ -37,8 +38,8 @@ def assert_canonical(file: FilePosition) -> None:
 @given(st.lists(ranges, max_size=12), st.integers(0, SIZE))
 def test_what_is_not_accounted_is_found_from_any_offset(accounted: list[tuple[int, int]], offset: int) -> None:
     file = position()
-    for start, end in accounted:
-        file.account(start, end)
+    for low, high in accounted:
+        file.account(low, high)
     begin, end = file.unaccounted_from(offset)
     known = covered(file)
     open_bytes = [byte for byte in range(offset, SIZE + 2) if byte not in known]

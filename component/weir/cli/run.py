@@ -49,7 +49,7 @@ def _display() -> Display | None:
     if not sys.stderr.isatty():
         return None
     try:
-        from weir.report.live import LiveLine  # noqa: PLC0415 - only for a person at a terminal
+        from weir.report.live import LiveLine
     except ImportError:
         return None
     return LiveLine()

@@ -36,7 +36,9 @@ def status(arguments: argparse.Namespace) -> int:
 def _verdict(broken: list[Any]) -> str:
     if not broken:
         return "  verified: every record that was read is accounted for, row by row"
-    told = (f"{name}: {unaccounted} unaccounted for, {miscounted} miscounted" for name, unaccounted, miscounted in broken)
+    told = (
+        f"{name}: {unaccounted} unaccounted for, {miscounted} miscounted" for name, unaccounted, miscounted in broken
+    )
     return "  BROKEN: " + "; ".join(told)
 
 

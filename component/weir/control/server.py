@@ -48,7 +48,7 @@ class ControlServer:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             client, _ = self._listener.accept()
-            client.setblocking(False)
+            client.settimeout(0)
             while len(self._requests) >= CLIENTS:
                 self._hang_up(next(iter(self._requests)))
             self._requests[client] = b""

@@ -1,7 +1,7 @@
 """The queue of one stream: a line of spans in order of arrival, of which only the ends need to be in memory.
 
-Owns what waits, the limits, who goes next and who is cut when there is no room. Knows nothing of files, rows or brokers:
-where the line goes on in the store it has a gap, says so (`lacks`) and is fed.
+Owns what waits, the limits, who goes next and who is cut when there is no room. Knows nothing of files, rows or
+brokers: where the line goes on in the store it has a gap, says so (`lacks`) and is fed.
 
         old end                                                            new end
         [span][span]        . . . stored, not in memory: the gap . . .        [span][span]

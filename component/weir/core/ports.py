@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from weir.core.events import ConnectionEvent
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 
-Settled = Callable[["Future[Any]"], None]  # called by a native thread when a publish has its outcome
 Post = Callable[[ConnectionEvent], None]  # called by any thread; appends to the inbox and wakes the loop
+
+
+class Operation(Protocol):
+    """One operation at the client, as a future: told apart by identity, with an outcome once it is settled."""
+
+    def exception(self) -> BaseException | None:
+        """Give what went wrong, None if nothing did; asked only once there is an outcome."""
+
+
+Settled = Callable[[Operation], None]  # called by a native thread when an operation has its outcome
 
 
 class Statistics(NamedTuple):
@@ -35,7 +43,7 @@ class Transport(Protocol):
     def start(self) -> None:
         """Begin to connect; events of it are posted."""
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+    def publish(self, topic: str, payload: bytes, qos: int) -> Operation:
         """Hand one message to the client.
 
         The future resolves on a native thread: with no error once the PUBACK arrived (QoS 1) or the client wrote it

@@ -35,7 +35,7 @@ class FilePosition:
         "vanished",
     )
 
-    def __init__(  # noqa: PLR0913 - the identity of a file has so many parts; every argument is named at the call
+    def __init__(
         self,
         *,
         stream: int,

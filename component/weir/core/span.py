@@ -53,7 +53,7 @@ class Span:
         "waiting",
     )
 
-    def __init__(  # noqa: PLR0913 - a span is what it is made of; every argument is named at the call
+    def __init__(
         self,
         *,
         body: bytes,

@@ -19,7 +19,7 @@ from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger
 from weir.forwarder.release import Releaser
-from weir.forwarder.stream import Notice, Now, Stream
+from weir.forwarder.stream import Notice, Now
 from weir.forwarder.window import Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
@@ -41,7 +41,7 @@ class Clock(NamedTuple):
 class Forwarder:
     """One forwarder: streams, one transport, one ledger. Call `turn` again and again, then `stop`."""
 
-    def __init__(  # noqa: PLR0913 - the parts of the machine, each named at the call
+    def __init__(
         self,
         *,
         settings: Settings,
@@ -95,8 +95,6 @@ class Forwarder:
                 self._settle_outcome(item)
             elif isinstance(item, ConnectionEvent):
                 self._settle_event(item)
-            else:
-                item()  # a request, answered by the loop
 
     def _admit(self) -> None:
         self._more = False
@@ -129,13 +127,9 @@ class Forwarder:
         if now >= self._disk_at:
             self._disk_at = now + DISK_LOOK_SECONDS
             self._disk_low = self.ledger.disk_low()
-            self.health.judge(
-                "diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low
-            )
+            self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
-        self.health.judge(
-            "storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing
-        )
+        self.health.judge("storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing)
         proof = max(self._online_at, self._delivered_at)
         works = self.state == "online" and now - proof < LINK_PROOF_SECONDS
         return Now(now, wall, link_works=works, disk_low=self._disk_low)
@@ -156,7 +150,7 @@ class Forwarder:
         return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
 
     def _watch_connection(self, now: float) -> None:
-        """Replace a connection object that has lost its way: its statistics leak, or it owes an outcome for too long."""
+        """Replace an object that has lost its way: its statistics leak, or it owes an outcome for too long."""
         if self.state != "online":
             return
         if self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):

@@ -13,7 +13,6 @@ import os
 import selectors
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 _EVERYTHING = 1
 
@@ -23,19 +22,19 @@ class Inbox:
 
     def __init__(self) -> None:
         """Open the eventfd that wakes the loop."""
-        self._items: deque[Any] = deque()
+        self._items: deque[object] = deque()
         self._threshold = 0  # wake the loop when so many items are there; 0 while it does not wait
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._event, selectors.EVENT_READ, self._clear)
 
-    def settled(self, future: Any) -> None:
+    def settled(self, future: object) -> None:
         """Take the outcome of an operation; wakes the loop once enough have come back."""
         self._items.append(future)
         if 0 < self._threshold <= len(self._items):
             self.wake()
 
-    def post(self, item: Any) -> None:
+    def post(self, item: object) -> None:
         """Take an event and wake the loop."""
         self._items.append(item)
         self.wake()
@@ -52,7 +51,7 @@ class Inbox:
         """Forget a descriptor."""
         self._selector.unregister(descriptor)
 
-    def take(self) -> Any | None:
+    def take(self) -> object | None:
         """Take the next item; None if there is none."""
         return self._items.popleft() if self._items else None
 

@@ -54,7 +54,7 @@ class Now(NamedTuple):
 class Stream:
     """One source, one queue, one topic."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a stream, each named at the call
+    def __init__(
         self,
         *,
         name: str,
@@ -144,7 +144,8 @@ class Stream:
     def _take_in(self, reading: Reading, now: Now) -> None:
         for reject in reading.rejects:
             self.books.quarantined(reject, now.wall)
-            self._notice("quarantined", stream=self.name, reason=reject.reason, detail=reject.detail, place=reject.begin)
+            place, why = reject.begin, reject.detail
+            self._notice("quarantined", stream=self.name, reason=reject.reason, detail=why, place=place)
         span = reading.span
         if span is None:
             return
@@ -237,7 +238,9 @@ class Stream:
         inserts = self._to_store(now)
         counts = self.source.counts()
         for name, number in zip(
-            ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles"), counts, strict=True
+            ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles"),
+            counts,
+            strict=True,
         ):
             self.books.count(name, number)
         self.books.account(inserts)
@@ -296,9 +299,7 @@ class Stream:
         spans = [span for span in self.line.resident() if not span.stored and span.left]
         if self._arrival is not None:
             spans.append(self._arrival)
-        return Carried(
-            self.books.sequence_after(spans), spans, self.books.set_aside, self.books.lost_without_rows()
-        )
+        return Carried(self.books.sequence_after(spans), spans, self.books.set_aside, self.books.lost_without_rows())
 
     def take_back(self, carried: Carried) -> None:
         """Admit, above the limits if need be, what was carried over."""

@@ -7,16 +7,19 @@ ended.
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from weir.core.gate import Outstanding
+from weir.core.ports import Operation
 from weir.core.span import Span
 from weir.forwarder.stream import Stream
 
 
 class Sent(NamedTuple):
-    """One record at the client. `number` is its index in the span, `size` in bytes as the client counts an operation; `at` in monotonic seconds."""
+    """One record at the client.
+
+    `number` is its index in the span, `size` in bytes as the client counts an operation, `at` in monotonic seconds.
+    """
 
     stream: Stream
     span: Span
@@ -31,7 +34,7 @@ class Window:
 
     def __init__(self) -> None:
         """Begin with nothing out."""
-        self._sent: dict[Future[Any], Sent] = {}
+        self._sent: dict[Operation, Sent] = {}
         self._zero()
 
     def _zero(self) -> None:
@@ -41,7 +44,7 @@ class Window:
         """Count the records that are out."""
         return len(self._sent)
 
-    def add(self, future: Future[Any], sent: Sent) -> None:
+    def add(self, future: Operation, sent: Sent) -> None:
         """Note a record that was handed to the client."""
         self._sent[future] = sent
         self._bytes += sent.size
@@ -49,7 +52,7 @@ class Window:
             self._acknowledged += 1
             self._acknowledged_bytes += sent.size
 
-    def remove(self, future: Future[Any]) -> Sent | None:
+    def remove(self, future: Operation) -> Sent | None:
         """Find the record of an outcome; None for an operation that is not ours any more."""
         sent = self._sent.pop(future, None)
         if sent is not None:

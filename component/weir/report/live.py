@@ -5,9 +5,9 @@ Owns the only use of rich. Shown on stderr, and only where that is a terminal.
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from rich.console import Console  # noqa: TID253 - this module is imported only for a person at a terminal
+from rich.live import Live  # noqa: TID253 - as above
+from rich.text import Text  # noqa: TID253 - as above
 
 from weir.core.view import View
 from weir.report.text import duration

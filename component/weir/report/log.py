@@ -1,7 +1,7 @@
 """The log: one event, one line, `event=… key=value …` or one JSON object.
 
-Owns the form, the level of each event and where a line goes: up to INFO on stdout, from WARNING on stderr, since a nucleus
-takes stderr for warnings. Knows nothing of when an event happens. No payload and no secret is ever given to it.
+Owns the form, the level of each event and where a line goes: up to INFO on stdout, from WARNING on stderr, since a
+nucleus takes stderr for warnings. Knows nothing of when an event happens. No payload and no secret is ever given to it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EVENT_LEVELS = {
 }
 
 GATHER_SECONDS = 10.0  # drops and quarantines of one reason are one line in so many seconds
-_GATHERED = {"dropped": "records", "quarantined": "records"}
+_GATHERED = frozenset({"dropped", "quarantined"})
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+-{}#$%@~,()[]*")
 
@@ -40,7 +40,7 @@ _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 class Log:
     """Writes events. Call it with the event's name and its fields."""
 
-    def __init__(  # noqa: PLR0913 - where lines go and how they look, each named at the call
+    def __init__(
         self,
         *,
         level: str,
@@ -59,20 +59,20 @@ class Log:
         self._monotonic = monotonic
         self._gathering: dict[tuple[str, str, str], tuple[float, dict[str, Any]]] = {}
 
-    def __call__(self, event: str, /, **fields: Any) -> None:
+    def __call__(self, event: str, /, **fields: object) -> None:
         """Write one event, or gather it with others of its kind."""
         if event not in _GATHERED:
             self._write(event, fields)
             return
         now = self._monotonic()
         key = (event, str(fields.get("stream")), str(fields.get("reason")))
-        fields.setdefault("records", 1)
+        records = int(str(fields.setdefault("records", 1)))
         if key not in self._gathering:
             self._gathering[key] = (now, {})
             self._write(event, fields)
             return
         since, gathered = self._gathering[key]
-        count = gathered.get("records", 0) + fields["records"]
+        count = gathered.get("records", 0) + records
         self._gathering[key] = (since, {**fields, "records": count})
         self.flush(now)
 
@@ -103,12 +103,13 @@ class Log:
     def _line(self, event: str, level: int, fields: dict[str, Any], *, bare: bool) -> str:
         told = {name: value for name, value in fields.items() if value is not None}
         if self._json:
-            return json.dumps({"time": rfc3339(self._wall()), "level": _NAMES[level], "event": event, **told}, default=str)
+            head = {"time": rfc3339(self._wall()), "level": _NAMES[level], "event": event}
+            return json.dumps({**head, **told}, default=str)
         words = [f"event={event}", *(f"{name}={_word(value)}" for name, value in told.items())]
         return " ".join(words if bare else [str(rfc3339(self._wall())), _NAMES[level], *words])
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -93,13 +93,17 @@ def table(status: Document) -> str:
     records = status["records"]
     sign = "=" if records["balanced"] else "≠"
     lines = [
-        f"weir {status['version']}  {status['state']}{_because(status)}  thing {status['thingName'] or '-'}"
-        f"  epoch {(status['epoch'] or '-')[:8]}",
+        (
+            f"weir {status['version']}  {status['state']}{_because(status)}  thing {status['thingName'] or '-'}"
+            f"  epoch {(status['epoch'] or '-')[:8]}"
+        ),
         "",
-        f"  read {records['read']:,} {sign} delivered {records['delivered']:,}"
-        f" + unconfirmed {records['unconfirmed']:,} + handed over {records['handedOver']:,}"
-        f" + dropped {records['droppedTotal']:,} + quarantined {records['quarantinedTotal']:,}"
-        f" + pending {records['pending']:,}",
+        (
+            f"  read {records['read']:,} {sign} delivered {records['delivered']:,}"
+            f" + unconfirmed {records['unconfirmed']:,} + handed over {records['handedOver']:,}"
+            f" + dropped {records['droppedTotal']:,} + quarantined {records['quarantinedTotal']:,}"
+            f" + pending {records['pending']:,}"
+        ),
         "",
         *_rows(_stream_rows(status)),
         "",
@@ -109,7 +113,8 @@ def table(status: Document) -> str:
 
 
 def _because(status: Document) -> str:
-    held = [f"{name} held by {status[key]}" for name, key in (("gate", "heldBy"), ("source", "sourceHeldBy")) if status[key]]
+    holders = (("gate", "heldBy"), ("source", "sourceHeldBy"))
+    held = [f"{name} held by {status[key]}" for name, key in holders if status[key]]
     return f" ({', '.join(held)})" if held else ""
 
 

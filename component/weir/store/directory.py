@@ -67,7 +67,7 @@ class StateDirectory:
         aside = self.path / f"weir.db.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{self.database}{suffix}", f"{aside}{suffix}")
+                Path(f"{self.database}{suffix}").rename(f"{aside}{suffix}")
         return aside
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ Weir tables and columns are only added.
     stream      one row a stream: its counters, and the positions of the files it reads just now; so a commit with
                 nothing to store writes one page
     file        one row for each generation of a file: who it is, and its position once it is not read any more
-    chunk       one row a span that is pending: immutable; its id is the stream's number and the order of arrival
+    chunk       one row a span that is pending: immutable; its id is stream and order of arrival
     cut         what is gone of a chunk; the only part of a backlog that changes
     loss        what was dropped, by stream, topic and reason
     quarantine  one row a record that was set aside
@@ -22,7 +22,9 @@ from weir.core.accounting import COUNTERS, ENDS
 VERSION = 1
 APPLICATION_ID = 0x57656972  # "Weir", so that file(1) and we know whose database it is
 
-STREAM_SHIFT = 40  # a chunk's id is stream << 40 | seq: one range of ids a stream, in order of arrival, without an index
+STREAM_SHIFT = (
+    40  # a chunk's id is stream << 40 | seq: one range of ids a stream, in order of arrival, without an index
+)
 SEQ_MASK = (1 << STREAM_SHIFT) - 1
 
 

@@ -15,15 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from weir.core.accounting import Counts
 from weir.core.changes import Change, SetAside, StoreState, StreamState
 from weir.core.errors import StoreFailed, StoreUnusable
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.store import rows
-from weir.store.files import FileTable
 from weir.store.directory import StateDirectory, boot_id
+from weir.store.files import FileTable
 from weir.store.schema import COLUMNS, LAW, SCHEMA, SEQ_MASK, STREAM_SHIFT, VERSION
 
 PAGE_BYTES = 4096
@@ -205,7 +204,8 @@ class Store:
         stream = change.stream
         many = self._database.executemany
         many("INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?,?)", (rows.chunk_row(stream, span) for span in change.inserts))
-        many("INSERT OR REPLACE INTO cut VALUES (?,?,?,?,?)", (rows.cut_row(stream, s, generation) for s in change.cuts))
+        cuts = (rows.cut_row(stream, span, generation) for span in change.cuts)
+        many("INSERT OR REPLACE INTO cut VALUES (?,?,?,?,?)", cuts)
         gone = [(rows.chunk_id(stream, span.seq),) for span in change.removals]
         removed = many("DELETE FROM chunk WHERE id = ?", gone).rowcount if gone else 0
         if removed != len(gone):  # counting follows what the store really changed
@@ -220,9 +220,9 @@ class Store:
         self._write_stream(change)
 
     def _write_stream(self, change: Change) -> None:
-        assignments = ", ".join(f"{name} = ?" for name in COLUMNS)
+        names = ("updated", "sequence", "backlog_bytes", "positions", *COLUMNS)
         self._database.execute(
-            f"UPDATE stream SET updated = ?, sequence = ?, backlog_bytes = ?, positions = ?, {assignments} WHERE id = ?",
+            f"UPDATE stream SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
             (
                 self._clock(),
                 change.sequence,
@@ -327,7 +327,7 @@ class Store:
             yield
             self._database.execute("COMMIT")
 
-    def _one(self, statement: str, *values: int) -> Any:
+    def _one(self, statement: str, *values: int) -> Any:  # noqa: ANN401 - SQLite's own types
         row = self._database.execute(statement, values).fetchone()
         return row[0] if row else None
 

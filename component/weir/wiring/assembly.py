@@ -5,7 +5,6 @@ Owns the choices that follow from the settings. Knows nothing of what the parts 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from weir.core.span import RECORD_OVERHEAD
 from weir.forwarder.forwarder import Clock
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import MakeSource, MakeStore
+from weir.forwarder.ledger import Store as LedgerStore
 from weir.forwarder.stream import Notice
 from weir.store.directory import StateDirectory
 from weir.store.store import Store
@@ -56,7 +56,7 @@ def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -
 def source_maker(settings: Settings, inbox: Inbox, notice: Notice) -> MakeSource:
     """Give what makes the source of a stream."""
 
-    def make(name: str, state: StreamState, store: Store) -> Source:
+    def make(name: str, state: StreamState, store: LedgerStore) -> Source:
         stream = settings.streams[name]
         limit = max_record_bytes(settings, name)
         if stream.source.type == "stdin":
@@ -80,8 +80,8 @@ def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) 
     )
 
 
-def _directory(  # noqa: PLR0913, PLR0917 - what a source of files needs
-    name: str, stream: StreamSettings, limit: int, state: StreamState, store: Store, notice: Notice
+def _directory(  # noqa: PLR0917 - what a source of files needs
+    name: str, stream: StreamSettings, limit: int, state: StreamState, store: LedgerStore, notice: Notice
 ) -> Source:
     from weir.sources.directory import DirectorySource  # noqa: PLC0415 - only where there is a directory
 
@@ -136,4 +136,4 @@ def default_inbox(settings: Settings) -> None:
     """Make the one directory that is made if it is missing: the default inbox under the work path."""
     for stream in settings.streams.values():
         if stream.source.path == str(Path.cwd() / "inbox"):
-            os.makedirs(stream.source.path, exist_ok=True)
+            Path(stream.source.path).mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ class Display(Protocol):
 class Machine:
     """One run, from its start to its last commit."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a run, each named at the call
+    def __init__(
         self,
         *,
         settings: Settings,
