@@ -148,6 +148,7 @@ class Broker:
     def freeze(self) -> None:
         """Stop it in its tracks (SIGSTOP): connections stay open, nobody answers."""
         self._signal(signal.SIGSTOP)
+        eventually(self._stopped, what="mosquitto stands still")
 
     def thaw(self) -> None:
         """Let it go on after a freeze (SIGCONT)."""
@@ -177,6 +178,12 @@ class Broker:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return self._socket.exists()
         return False
+
+    def _stopped(self) -> bool:
+        if self._process is None:
+            return False
+        after_the_name = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2]
+        return after_the_name.split()[0] == "T"
 
     def _remember_sessions(self) -> None:
         """Make it write its sessions to its own disk now, so that a SIGKILL does not undo the subscription."""

@@ -16,18 +16,24 @@ from tests.conditions import eventually
 from tests.fakes import FakeTransport
 from tests.observer import Message
 from weir.core.events import ConnectionEvent
-from weir.core.ports import Transport
+from weir.core.ports import Operation, Transport
 from weir.transports.mqtt311 import Mqtt311Transport
+
+
+class FutureTransport(Transport, Protocol):
+    """A transport whose operations are futures, which a test may wait for."""
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]: ...
 
 
 class Bench(Protocol):
     """A transport, its broker, and what was heard from it."""
 
     events: list[ConnectionEvent]
-    outcomes: list[Future[Any]]
+    outcomes: list[Operation]
 
     @property
-    def transport(self) -> Transport: ...
+    def transport(self) -> FutureTransport: ...
 
     def turn(self) -> None:
         """Do what the loop does in each of its turns."""
@@ -55,7 +61,7 @@ class FakeBench:
 
     def __init__(self) -> None:
         self.events: list[ConnectionEvent] = []
-        self.outcomes: list[Future[Any]] = []
+        self.outcomes: list[Operation] = []
         self.transport = FakeTransport(self.events.append, self.outcomes.append)
         self._now = 0.0
 
@@ -94,7 +100,7 @@ class RealBench:
 
     def __init__(self, broker: Broker, **changes: object) -> None:
         self.events: list[ConnectionEvent] = []
-        self.outcomes: list[Future[Any]] = []
+        self.outcomes: list[Operation] = []
         settings = broker.connection(**changes)
         self.transport = Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
         self.broker = broker

@@ -244,4 +244,15 @@ def test_close_stops_the_attempts(bench: Bench) -> None:
     bench.transport.close(0.5)
     assert bench.transport.advance(time.monotonic() + 1_000) is None
     bench.transport.close(0.5)
+    bench.transport.replace()
+    assert bench.transport.advance(time.monotonic() + 1_000) is None
     assert not heard(bench, Connected)
+
+
+def test_it_can_be_closed_while_it_is_being_replaced(online: Bench) -> None:
+    online.broker_silent()
+    futures = publish(online, b"a")
+    online.transport.replace()
+    online.transport.close(0.5)
+    online.until(lambda: all(future.done() for future in futures), "what it held fails")
+    assert online.transport.statistics() == NOTHING

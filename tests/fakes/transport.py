@@ -37,7 +37,7 @@ class ClientError(Exception):
 
 
 @dataclass(eq=False)
-class Operation:
+class Publish:
     """One publish that has no outcome yet."""
 
     topic: str
@@ -67,15 +67,15 @@ class FakeTransport:
         self.hold_acks = False
         self.hold_farewell = False
         self.received: list[Message] = []  # at the broker, twins included
-        self.published: list[Operation] = []  # every operation ever taken
-        self.operations: list[Operation] = []  # those without an outcome, in order
+        self.published: list[Publish] = []  # every operation ever taken
+        self.operations: list[Publish] = []  # those without an outcome, in order
         self.attempts = 0  # first attempts to connect
         self.online = False
         self.closed = False
         self._established = False  # was up once: comes back by itself
         self._attempting = False
         self._retry_at: float | None = None
-        self._leaving: list[Operation] | None = None  # what the replaced object held
+        self._leaving: list[Publish] | None = None  # what the replaced object held
         self._give_up_at: float | None = None
         self._foreign: list[int] = []  # sizes of the operations of others
         self._leaked: list[int] = []
@@ -90,7 +90,7 @@ class FakeTransport:
             raise RuntimeError("there is no connection object to publish to")
         if not topic or any(sign in topic for sign in "+#\0"):
             raise Refused("AWS_ERROR_MQTT_INVALID_TOPIC")
-        operation = Operation(topic, payload, qos)
+        operation = Publish(topic, payload, qos)
         if qos == 0 and not self.online:
             self._fail(operation, "AWS_ERROR_MQTT_NOT_CONNECTED")
             return operation.future
@@ -119,7 +119,7 @@ class FakeTransport:
         return now if self._attempting else self._retry_at
 
     def replace(self) -> None:
-        if self._leaving is not None:
+        if self._leaving is not None or self.closed:
             return
         self._leaving = self.operations
         self.operations = []
@@ -129,8 +129,9 @@ class FakeTransport:
     def close(self, timeout_seconds: float) -> None:
         self.closed = True
         self.online = self._established = self._attempting = False
-        self._destroy(self.operations + (self._leaving or []))
-        self.operations = []
+        held = self.operations + (self._leaving or [])
+        self.operations, self._leaving = [], None
+        self._destroy(held)
 
     def timed_out(self, error: BaseException) -> bool:
         return isinstance(error, ClientError) and error.name == "AWS_ERROR_MQTT_TIMEOUT"
@@ -233,15 +234,15 @@ class FakeTransport:
         for operation in lost:
             self._fail(operation, "AWS_ERROR_MQTT_CANCELLED_FOR_CLEAN_SESSION")
 
-    def _destroy(self, operations: list[Operation]) -> None:
+    def _destroy(self, operations: list[Publish]) -> None:
         for operation in operations:
             self._fail(operation, "AWS_ERROR_MQTT_CONNECTION_DESTROYED")
 
-    def _complete(self, operation: Operation) -> None:
+    def _complete(self, operation: Publish) -> None:
         self.operations.remove(operation)  # before the callback, so that it already sees the free place
         operation.future.set_result(None)
         self._settled(operation.future)
 
-    def _fail(self, operation: Operation, name: str) -> None:
+    def _fail(self, operation: Publish, name: str) -> None:
         operation.future.set_exception(ClientError(name))
         self._settled(operation.future)

@@ -9,13 +9,13 @@ import pytest
 
 from tests.fakes import FakeTransport
 from weir.core.events import Closed, Connected, ConnectionEvent
-from weir.core.ports import Statistics
+from weir.core.ports import Operation, Statistics
 
 
 class Bench:
     def __init__(self, *, clean_session: bool = False) -> None:
         self.events: list[ConnectionEvent] = []
-        self.settled: list[Future[Any]] = []
+        self.settled: list[Operation] = []
         self.fake = FakeTransport(self.events.append, self.settled.append, clean_session=clean_session)
         self.fake.hold_acks = True
         self.fake.start()

@@ -55,6 +55,8 @@ class ControlServer:
             self._watcher.watch(client.fileno(), lambda: self._receive(client))
 
     def _receive(self, client: socket.socket) -> None:
+        if client not in self._requests:
+            return  # hung up on since the loop saw that it has something to say
         try:
             part = client.recv(1 << 16)
         except BlockingIOError:

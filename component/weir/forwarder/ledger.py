@@ -18,7 +18,8 @@ from weir.core.settings import Settings
 from weir.core.view import StreamView
 from weir.forwarder.stream import Backlog, Carried, Notice, Now, Stream
 
-COMMIT_BYTES = 4 << 20  # of new rows, or of what was set aside
+SET_ASIDE_RECORDS = 1_000  # what was set aside lies in memory until the next commit: that is early from here on
+SET_ASIDE_BYTES = 1 << 20
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
 STARVED_SECONDS = 0.05
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -92,6 +93,7 @@ class Ledger:
         self._failures = 0
         self._retry_at = 0.0
         self._lost_sight = 0
+        self._last_views: dict[str, StreamView] = {}
         self._open()
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class Ledger:
     def _pressing(self, stream: Stream, now: Now) -> bool:
         if stream.memory_full and stream.needs_rows(now):
             return True
-        if stream.books.set_aside_bytes >= COMMIT_BYTES:
+        if stream.books.set_aside_bytes >= SET_ASIDE_BYTES or len(stream.books.set_aside) >= SET_ASIDE_RECORDS:
             return True
         if not stream.starved or now.monotonic < self._last_commit + STARVED_SECONDS:
             return False
@@ -202,6 +204,7 @@ class Ledger:
 
     def failed(self, now: float) -> None:
         """Close a store whose last commit has an unknown outcome; `try_again` opens it anew."""
+        self._last_views = self.views({})
         for stream in self.streams:
             if not stream.source.replayable:
                 self._carried[stream.name] = stream.carry()
@@ -241,6 +244,8 @@ class Ledger:
     def oldest_at(self) -> float | None:
         """Say when the oldest record that waits was read (wall time): in memory, or in the store."""
         ats = [span.at for stream in self.streams if (span := stream.line.oldest()) is not None]
+        if self.failing:
+            return None
         if any(stream.line.gap_records for stream in self.streams) or any(o.counts["pending"] for o in self.orphans):
             stored = self.store.oldest_at()
             ats += [stored] if stored is not None else []
@@ -248,6 +253,8 @@ class Ledger:
 
     def views(self, in_flight: Mapping[Stream, int]) -> dict[str, StreamView]:
         """Show every stream that has a place in the store."""
+        if self.failing:
+            return self._last_views  # a store that fails is never shown as a fall to zero
         views = {stream.name: stream.view(in_flight.get(stream, 0)) for stream in self.streams}
         for orphan in self.orphans:
             views[orphan.name] = StreamView(counts=orphan.counts, mode=None, orphaned=orphan.counts["pending"] > 0)

@@ -10,7 +10,7 @@ from rich.live import Live  # noqa: TID253 - as above
 from rich.text import Text  # noqa: TID253 - as above
 
 from weir.core.view import View
-from weir.report.text import duration
+from weir.report.times import duration
 
 REFRESH_SECONDS = 0.25
 RATE_SECONDS = 5.0  # the rate is that of the last seconds

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from weir.report.text import escaped, rfc3339
+from weir.core.quoting import escaped
+from weir.report.times import rfc3339
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR}
@@ -31,6 +32,7 @@ _EVENT_LEVELS = {
     "degraded": ERROR,
 }
 
+LONGEST_VALUE = 500  # characters of one value: a line stays a line
 GATHER_SECONDS = 10.0  # drops and quarantines of one reason are one line in so many seconds
 _GATHERED = frozenset({"dropped", "quarantined"})
 
@@ -118,7 +120,7 @@ def _word(value: object) -> str:
     if text and _BARE.issuperset(text):
         return text
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped(quoted)}"'
+    return f'"{escaped(quoted, LONGEST_VALUE)}"'
 
 
 def _is_journald(stream: TextIO) -> bool:

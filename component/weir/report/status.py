@@ -11,8 +11,11 @@ from typing import Any
 from weir import __version__
 from weir.core import accounting
 from weir.core.accounting import BESIDE, DROP_REASONS, DROPPED, MESSAGES, QUARANTINE_REASONS, QUARANTINED, Counts
+from weir.core.quoting import escaped
 from weir.core.view import StreamView, View
-from weir.report.text import duration, escaped, rfc3339
+from weir.report.times import duration, rfc3339
+
+LONGEST_LINE = 1_000  # characters: what is longer is cut, not wrapped
 
 Document = dict[str, Any]
 
@@ -109,7 +112,7 @@ def table(status: Document) -> str:
         "",
         *_notes(status),
     ]
-    return "\n".join(escaped(line) for line in lines)
+    return "\n".join(escaped(line, LONGEST_LINE) for line in lines)
 
 
 def _because(status: Document) -> str:
@@ -171,4 +174,4 @@ def losses_table(entries: list[Document]) -> str:
     rows: list[Sequence[str]] = [LOSS_FIELDS, *(tuple(str(entry[name]) for name in LOSS_FIELDS) for entry in entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(LOSS_FIELDS))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(escaped(line) for line in lines)
+    return "\n".join(escaped(line, LONGEST_LINE) for line in lines)

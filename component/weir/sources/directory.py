@@ -90,7 +90,10 @@ class DirectorySource:
             return now
         self._walk = None
         self._next_scan = now + max(SCAN_SECONDS, SCAN_SHARE * self._spent)
-        return self._next_scan
+        return self._due(now)
+
+    def _due(self, now: float) -> float:
+        return min(self._next_scan, now + VERIFY_PAUSE) if self._files.unverified else self._next_scan
 
     def _begin_scan(self, now: float) -> None:
         self._spent = 0.0
@@ -133,6 +136,7 @@ class DirectorySource:
             return False
         self._held_by = None
         self._files.end_scan(now)
+        self._opener.ahead(self._folder, now)
         self._closing.sweep(self._folder, now)
         self._closing.audit()
         return False
@@ -144,7 +148,7 @@ class DirectorySource:
             inode = waiting.pop()
             for kept in self._files.known(self._files.rest.get(inode), inode)[:1]:
                 self._verify_one(kept.position, now)
-        return min(self._next_scan, now + VERIFY_PAUSE) if waiting else self._next_scan
+        return self._due(now)
 
     def _verify_one(self, position: FilePosition, now: float) -> None:
         if self._folder is None:
@@ -209,7 +213,6 @@ class DirectorySource:
             return True
         if fmt is not None:
             self._drop(file, f"format_{fmt}", (file.size, file.mtime))
-        file.tried = (file.size, file.mtime)
         return False
 
     def _is_settled(self, file: Watched) -> bool:

@@ -244,7 +244,8 @@ class Inventory:
             file.position.gone_since = self._clock()
             file.position.changed = True
         if file.fd < 0:
-            self.vanished_files += bool(file.lose())
+            self.vanished_files += bool(file.lose(file.unread))
+            file.size = file.read_to
             self.goals.pop(file.position.inode, None)
         elif not file.queued and file.unchanged >= self._grace(file):
             self.open.release(file)

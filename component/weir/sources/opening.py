@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 
 from weir.core.positions import FilePosition
+from weir.sources.descriptors import MAX_OPEN
 from weir.sources.identity import NotRegularError, open_regular
 from weir.sources.inventory import Inventory
 from weir.sources.recognise import Found, Recognised, recognise
@@ -59,7 +61,6 @@ class Opener:
         inventory.is_here(position, seen.name)
         file = inventory.adopt(position, found.fd)
         file.matches = seen.matches
-        file.since = now
         status = os.fstat(found.fd)
         file.look(status.st_size, status.st_mtime_ns, now)
         if position.position == file.size and not position.changed:
@@ -77,8 +78,17 @@ class Opener:
             return None
         inventory.fresh.drop(inode)
         file = inventory.adopt(verdict.position, found.fd, first_scan=inventory.scan)
-        file.since = now
+        file.queued = True
+        status = os.fstat(found.fd)
+        file.look(status.st_size, status.st_mtime_ns, now)
+        file.turn_end = status.st_size
         return file
+
+    def ahead(self, folder: Folder, now: float) -> None:
+        """Open the next new files in line while there is room: what is open can be read though it is deleted."""
+        for inode in list(islice(self._inventory.line, MAX_OPEN)):
+            if self._inventory.open.has_room() and inode in self._inventory.fresh:
+                self.first(folder, inode, now)
 
     def again(self, folder: Folder | None, file: Watched) -> bool:
         """Make sure that a file is open; if another one has its inode now, go on with that one."""
@@ -98,7 +108,7 @@ class Opener:
 
     def _start_over(self, file: Watched, position: FilePosition) -> None:
         old = file.position
-        lost = file.lose()
+        lost = file.lose(max(0, file.turn_end - file.read_to))
         if position.generation:
             self._inventory.truncated_bytes += lost
             position.format = old.format

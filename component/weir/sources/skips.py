@@ -47,10 +47,8 @@ class Skips:
     def holds(self, name: bytes, inode: int, look: tuple[int, int]) -> bool:
         """Tell whether this was skipped and still looks as it did."""
         key = hash((name, inode))
-        if self._known.get(key) != hash(look):
-            return False
         self._known.confirm(key)
-        return True
+        return self._known.get(key) == hash(look)
 
     def end_scan(self) -> None:
         """Forget what a complete scan did not show."""

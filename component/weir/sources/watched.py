@@ -47,6 +47,7 @@ class Watched:
         "queued",
         "read_to",
         "scan",
+        "shrunk",
         "since",
         "size",
         "tail",
@@ -67,12 +68,13 @@ class Watched:
         self.late = 0  # up to here it was read when it parted
         self.queued = False  # it waits for a turn
         self.size = 0
+        self.shrunk = 0  # bytes that were seen and are gone, before anybody read them
         self.mtime = -1
         self.since = 0.0  # since when it has looked as it does, by our own looks
         self.looked = 0.0
         self.again_at = 0.0  # not worth trying to finish before
         self.turn_end = 0
-        self.tried: tuple[int, int] | None = None  # how it looked in its last turn
+        self.tried: tuple[int, int] | None = None  # how it looked when its last turn began
         self.long: LongLine | None = None
         self.tail = b""  # hash of what lies before tail_at, to notice that it was rewritten
         self.tail_at = 0
@@ -94,6 +96,9 @@ class Watched:
 
     def look(self, size: int, mtime: int, now: float) -> None:
         """Note how the file looks now."""
+        if size < self.size:
+            self.shrunk += max(0, self.size - max(size, self.read_to))
+            self.turn_end = min(self.turn_end, size)
         if (size, mtime) != (self.size, self.mtime):
             self.size = size
             self.mtime = mtime
@@ -112,30 +117,34 @@ class Watched:
     def begin_turn(self, now: float) -> Over:
         """Fix how far this turn goes; say what the file has lost."""
         status = os.fstat(self.fd)
-        over = Over(max(0, self.size - status.st_size))  # if only bytes that nobody had read
+        self.look(status.st_size, status.st_mtime_ns, now)
         if status.st_size < self.read_to or not tail_matches(self.fd, self.tail, self.tail_at):
             over = self._start_again(status.st_ino, status.st_size)
-        self.look(status.st_size, status.st_mtime_ns, now)
+        else:
+            over = Over(self.shrunk)
+        self.shrunk = 0
         self.turn_end = status.st_size
+        self.tried = (self.size, self.mtime)
         if not self.position.head_length:
             self._learn_head()
         return over
 
     def _start_again(self, inode: int, size: int) -> Over:
         old = self.position
-        over = Over(self.lose(), old, self.read_to)
+        # What the writer added since the last turn is new, and not lost; how much was there then is what is known.
+        over = Over(self.lose(max(0, self.turn_end - self.read_to)), old, self.read_to)
         self.start_over(next_generation(Found(self.fd, inode, size, old.name), old))
         self.position.format = old.format
         return over
 
-    def lose(self) -> int:
-        """Give up what has not been taken, since it is not there any more; say how many bytes that is."""
-        lost = self.unread
+    def lose(self, unread: int) -> int:
+        """Give up what has not been taken, since it is not there any more; say how many bytes that is in all."""
+        lost = unread + self.shrunk
+        self.shrunk = 0
         if self.long is not None:
             lost += self.read_to - self.long.begin
             self.position.account(self.long.begin, self.read_to)
             self.long = None
-        self.size = self.read_to
         return lost
 
     def start_over(self, position: FilePosition) -> None:
@@ -155,7 +164,6 @@ class Watched:
         """Remember what lies before the point that was reached."""
         self.tail = tail_of(self.fd, self.read_to)
         self.tail_at = self.read_to
-        self.tried = (self.size, self.mtime)
 
     def take(self, limit: int, rules: Rules, *, settled: bool, at: float, now: float) -> Reading | None:
         """Take the next records of this turn; None at its end."""

@@ -47,26 +47,22 @@ def leave(connection: mqtt.Connection | None, attempt: Future[Any] | None) -> Fu
 class Farewell:
     """Waits for the end of one connection object and says `Closed` exactly once."""
 
-    def __init__(
-        self, generation: int, connection: mqtt.Connection | None, attempt: Future[Any] | None, post: Post
-    ) -> None:
-        self._connection = connection  # held until it is over: once dropped, its open futures fail
-        self._post = post
+    def __init__(self, generation: int, gone: Future[None], post: Post) -> None:
         self._unsaid = [Closed(generation)]
+        self._post = post
+        self.gone = gone
         self.deadline: float | None = None
-        self.gone = leave(connection, attempt)
-        self.gone.add_done_callback(self._say)
+        gone.add_done_callback(self._say)
 
     def over(self, now: float) -> bool:
-        """Say whether the next connection object may come; called by the loop's thread."""
+        """Say whether the next connection object may come: the old one is gone, or patience with it has ended."""
         if self.deadline is None:
             self.deadline = now + PATIENCE_SECONDS
-        if self.gone.done() or now >= self.deadline:
-            self._say()
-            self._connection = None
-        return self._connection is None
+        if now >= self.deadline:
+            self._say(self.gone)
+        return not self._unsaid
 
-    def _say(self, _gone: Future[None] | None = None) -> None:
+    def _say(self, _gone: Future[None]) -> None:
         try:
             closed = self._unsaid.pop()  # atomic: of the native thread and the loop's, one gets it
         except IndexError:

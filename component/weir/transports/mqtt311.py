@@ -8,8 +8,9 @@ flight (`clean_session=False`; with a clean session the operations in flight sta
 things it leaves to us: it never repeats a first attempt that failed, and an object that has lost its way must be
 replaced.
 
-Native threads run only `_Reporter` and the caller's `settled`. All state here is changed by the loop's thread, in its
-calls; the futures that the library resolves are looked at in `advance`.
+Native threads run only `_Reporter`, the caller's `settled` and the steps of a farewell. All state here is changed by
+the loop's thread, in its calls; the futures that the library resolves are looked at in `advance`, which must therefore
+be called after every event. Between `Interrupted` and the next `Connected` the library makes its attempts in silence.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class Mqtt311Transport:
         self._failures = 0
         self._retry_at: float | None = None
         self._farewell: Farewell | None = None  # while the old object is on its way out there is no new one
+        self._old: mqtt.Connection | None = None  # held that long: once it is dropped, what it still held fails
 
     @property
     def connection(self) -> mqtt.Connection | None:
@@ -135,16 +137,17 @@ class Mqtt311Transport:
 
     def replace(self) -> None:
         """Give up the connection object; `advance` makes the next one once the old one is gone."""
-        if self._farewell is not None:
-            return  # already on its way
-        self._farewell = Farewell(self.generation, self._connection, self._attempt, self._post)
+        if self._farewell is not None or self._bootstrap is None:
+            return  # already on its way, or closed
+        self._old = self._connection
+        self._farewell = Farewell(self.generation, leave(self._connection, self._attempt), self._post)
         self._connection = self._attempt = self._retry_at = None
 
     def close(self, timeout_seconds: float) -> None:
         """Disconnect for good; what the client still held fails, then or a little later."""
         gone = leave(self._connection, self._attempt) if self._farewell is None else self._farewell.gone
         wait([gone], timeout_seconds)
-        self._connection = self._attempt = self._retry_at = self._farewell = None
+        self._connection = self._attempt = self._retry_at = self._farewell = self._old = None
         self._bootstrap = None  # the native threads end with the last object that needs them
 
     def timed_out(self, error: BaseException) -> bool:
@@ -152,7 +155,7 @@ class Mqtt311Transport:
         return name_of(error) == "AWS_ERROR_MQTT_TIMEOUT"
 
     def _begin_next_generation(self) -> None:
-        self._farewell = None
+        self._farewell = self._old = None
         self.generation += 1
         self._reporter = _Reporter(self.generation, self._post)
         self._try_to_connect()

@@ -15,6 +15,7 @@ from weir import __version__
 from weir.control.protocol import Message
 from weir.control.server import ControlServer
 from weir.core.accounting import DROPPED, QUARANTINED
+from weir.core.errors import StoreFailed
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.view import View
@@ -32,8 +33,14 @@ FLUSH_SECONDS = 1.0
 class Display(Protocol):
     """What shows the work at a terminal while it goes on."""
 
+    def due(self, now: float) -> bool:
+        """Tell whether it is time to show anything; `now` is monotonic."""
+
     def show(self, view: View, now: float) -> None:
-        """Show where it stands; `now` is monotonic."""
+        """Show where it stands."""
+
+    def close(self) -> None:
+        """Take away what is shown."""
 
 
 class Machine:
@@ -88,6 +95,8 @@ class Machine:
             if once and self._stuck(drain_timeout):
                 code = 3
                 break
+        if self._display is not None:
+            self._display.close()
         self.forwarder.stop()
         control.close()
         self._say_stopped()
@@ -144,7 +153,10 @@ class Machine:
         command = request.get("command")
         if command not in answers:
             raise ValueError(f"no such command; there are {', '.join(answers)}")
-        return answers[command]()
+        try:
+            return answers[command]()
+        except StoreFailed as failure:
+            return {"error": f"the store is being opened anew, ask again soon ({failure})"}
 
     def _verify(self) -> Message:
         return {"status": status.document(self.view(), assembly.CLOCK.wall()), "law": self.ledger.store.law()}
@@ -157,7 +169,7 @@ class Machine:
 
     def _report(self) -> None:
         now = assembly.CLOCK.monotonic()
-        if self._display is not None:
+        if self._display is not None and self._display.due(now):
             self._display.show(self.view(), now)
         if now < self._flush_at:
             return
