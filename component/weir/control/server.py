@@ -13,7 +13,7 @@ from typing import Protocol
 
 from weir.control.protocol import MAX_BYTES, Message, address, decode, encode
 
-BACKLOG = 8
+BACKLOG = 64
 CLIENTS = 16  # so many may be connected at once; the oldest of more is hung up on
 ANSWER_SECONDS = 0.5  # a client that does not take its answer must not hold the loop
 
