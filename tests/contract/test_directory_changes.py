@@ -78,7 +78,7 @@ def test_a_known_inode_out_of_the_pattern_that_is_another_file_is_not_read(path:
     box = Inbox(path, pattern="*.log")
     box.write("app.log", b"1\n")
     box.write("other.log", b"x\n")
-    box.pass_on()
+    box.pass_on(70.0)
     replace_with_same_inode(path / "app.log", path / "app.old", b"private\n")
     box.restart()
     assert box.pass_on(3.0) == []

@@ -190,6 +190,14 @@ def test_while_it_is_being_replaced_nothing_is_outstanding_and_nothing_is_taken(
         online.transport.publish(TOPIC, b"b", AT_LEAST_ONCE)
 
 
+def test_what_a_replaced_object_still_says_is_told_apart_at_once(online: Bench) -> None:
+    assert online.transport.generation == 1
+    online.transport.replace()
+    assert online.transport.generation == 2
+    online.until(lambda: len(heard(online, Connected)) == 2, "the new one is up")
+    assert online.transport.generation == 2
+
+
 def test_what_a_replaced_object_held_is_never_delivered_by_its_future(online: Bench) -> None:
     online.broker_silent()
     futures = publish(online, b"1", b"2")

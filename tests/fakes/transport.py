@@ -125,6 +125,7 @@ class FakeTransport:
         self.operations = []
         self.online = self._established = self._attempting = False
         self._retry_at = self._give_up_at = None
+        self.generation += 1
 
     def close(self, timeout_seconds: float) -> None:
         self.closed = True
@@ -222,9 +223,8 @@ class FakeTransport:
         held, self._leaving = self._leaving or [], None
         self._leaked.clear()
         self._foreign.clear()
-        self._post(Closed(self.generation))
+        self._post(Closed(self.generation - 1))
         self._destroy(held)
-        self.generation += 1
         self._try_to_connect()
         return True
 

@@ -24,7 +24,7 @@ from weir.forwarder.window import Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
-LINK_PROOF_SECONDS = 10.0  # online and nothing delivered for so long: the link does not work
+LINK_PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work
 DISK_LOOK_SECONDS = 1.0
 OVERDUE_SECONDS = 30.0  # beyond the operation timeout, which the client should have kept: then the object is replaced
 COOL_DOWN_SECONDS = 1.0  # after the client failed an operation
@@ -68,7 +68,7 @@ class Forwarder:
         self._notice = notice
         self._leak = LeakWatch(settings.connection.operation_timeout_seconds)
         self._online_at = 0.0
-        self._delivered_at = 0.0
+        self._idle_at = clock.monotonic()  # when something was last seen to go, or nothing was there to go
         self._cool_until = 0.0
         self._disk_low = False
         self._disk_at = 0.0
@@ -130,9 +130,16 @@ class Forwarder:
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
         self.health.judge("storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing)
-        proof = max(self._online_at, self._delivered_at)
-        works = self.state == "online" and now - proof < LINK_PROOF_SECONDS
-        return Now(now, wall, link_works=works, disk_low=self._disk_low)
+        return Now(now, wall, link_works=self._link_works(now), disk_low=self._disk_low)
+
+    def _link_works(self, now: float) -> bool:
+        """Tell whether what waits can be expected to go: so a directory keeps what the queue has no room for.
+
+        A link that had nothing to carry, or that is only just being made, has not failed to carry anything.
+        """
+        if not self.window and not any(stream.line.records for stream in self.ledger.streams):
+            self._idle_at = now
+        return self.state in {"online", "connecting"} and now - self._idle_at < LINK_PROOF_SECONDS
 
     def _held_anyway(self, now: float) -> str | None:
         if self.state != "online" or now < self._cool_until:
@@ -143,7 +150,7 @@ class Forwarder:
 
     def _seconds_to_wait(self) -> float:
         now = self._now.monotonic
-        times = [now + IDLE_SECONDS, self.ledger.due_at(self._now), self.transport.advance(now)]
+        times = [now + IDLE_SECONDS, self.ledger.due_at(), self.transport.advance(now)]
         times += [stream.source.advance(now) for stream in self.ledger.streams]
         times.append(self.releaser.look_again_at(now))
         self._watch_connection(now)
@@ -180,7 +187,7 @@ class Forwarder:
         books.sent(sent.span, sent.number, "delivered" if sent.qos else "unconfirmed")
         if sent.qos:
             books.since["acknowledged"] += 1
-        self.progress_at = self._delivered_at = self._now.monotonic
+        self.progress_at = self._idle_at = self._now.monotonic
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
         # The client can never send it again, but the broker may have it: no answer is not a failure.
@@ -208,11 +215,13 @@ class Forwarder:
         elif isinstance(event, Interrupted):
             self._interrupted(event)
         elif isinstance(event, ConnectFailed):
-            self._notice("interrupted", reason=event.reason)
+            self._notice("connect_failed", reason=event.reason)
+            self.state = "offline"
 
     def _connected(self) -> None:
         self._notice("resumed" if self._online_at else "connected", inFlight=len(self.window))
-        self.state, self._online_at = "online", self._now.monotonic
+        self.state = "online"
+        self._online_at = self._idle_at = self._now.monotonic
         out = self.window.outstanding()
         if out.operations:  # the client sends again what was in flight
             self.releaser.pace.spend(self._now.monotonic, out.bytes, out.operations)

@@ -165,17 +165,14 @@ class Ledger:
             return True
         if stream.books.set_aside_bytes >= SET_ASIDE_BYTES or len(stream.books.set_aside) >= SET_ASIDE_RECORDS:
             return True
-        if not stream.starved or now.monotonic < self._last_commit + STARVED_SECONDS:
-            return False
-        return stream.line.records >= STARVED_RECORDS or stream.source.exhausted()
+        return now.monotonic >= self._last_commit + STARVED_SECONDS and _starves(stream)
 
-    def due_at(self, now: Now) -> float:
+    def due_at(self) -> float:
         """Say when the next commit is due by time (monotonic seconds)."""
         if self.failing:
             return self._retry_at
-        starved = any(stream.starved for stream in self.streams)
-        soon = self._last_commit + (STARVED_SECONDS if starved else self.settings.state.commit_seconds)
-        return max(soon, now.monotonic + STARVED_SECONDS) if starved else soon
+        starves = any(_starves(stream) for stream in self.streams)
+        return self._last_commit + (STARVED_SECONDS if starves else self.settings.state.commit_seconds)
 
     def commit(self, now: Now, generation: int, *, end_of_run: bool = False) -> None:
         """Write what happened since the last commit, if anything did."""
@@ -259,3 +256,8 @@ class Ledger:
         for orphan in self.orphans:
             views[orphan.name] = StreamView(counts=orphan.counts, mode=None, orphaned=orphan.counts["pending"] > 0)
         return views
+
+
+def _starves(stream: Stream) -> bool:
+    """Tell whether a pipe has enough waiting for nothing but a commit, or will have no more."""
+    return stream.starved and (stream.line.records >= STARVED_RECORDS or stream.source.exhausted())

@@ -21,6 +21,7 @@ _NAMES = {number: name for name, number in LEVELS.items()}
 _PRIORITY = {DEBUG: 7, INFO: 6, WARNING: 4, ERROR: 3}  # sd-daemon(3): what journald takes from the start of a line
 
 _EVENT_LEVELS = {
+    "connect_failed": WARNING,
     "interrupted": WARNING,
     "dropped": WARNING,
     "quarantined": WARNING,

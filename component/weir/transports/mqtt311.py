@@ -128,7 +128,8 @@ class Mqtt311Transport:
         if self._farewell is not None:
             if not self._farewell.over(now):
                 return self._farewell.deadline
-            self._begin_next_generation()
+            self._farewell = self._old = None
+            self._try_to_connect()
         if self._attempt is not None and self._attempt.done():
             self._judge(self._attempt, now)
         if self._retry_at is not None and now >= self._retry_at:
@@ -142,6 +143,8 @@ class Mqtt311Transport:
         self._old = self._connection
         self._farewell = Farewell(self.generation, leave(self._connection, self._attempt), self._post)
         self._connection = self._attempt = self._retry_at = None
+        self.generation += 1  # at once: what the old object still says is told apart from here on
+        self._reporter = _Reporter(self.generation, self._post)
 
     def close(self, timeout_seconds: float) -> None:
         """Disconnect for good; what the client still held fails, then or a little later."""
@@ -153,12 +156,6 @@ class Mqtt311Transport:
     def timed_out(self, error: BaseException) -> bool:
         """Say whether the PUBACK did not come in time: the broker may have the message all the same."""
         return name_of(error) == "AWS_ERROR_MQTT_TIMEOUT"
-
-    def _begin_next_generation(self) -> None:
-        self._farewell = self._old = None
-        self.generation += 1
-        self._reporter = _Reporter(self.generation, self._post)
-        self._try_to_connect()
 
     def _try_to_connect(self) -> None:
         self._retry_at = None
