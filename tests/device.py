@@ -133,5 +133,6 @@ class Device:
 
 def environment() -> dict[str, str]:
     """Give the environment of a device: none of ours that would change what Weir does."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "WEIR_", "GG_"))}
+    foreign = ("AWS_", "WEIR_", "GG_", "PYTHONDONTWRITEBYTECODE")  # the last: an installed Weir starts from bytecode
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -56,7 +56,11 @@ def _view(store: Store) -> View:
     state = store.state()
     streams = {
         stream.name: StreamView(
-            counts=stream.counts, mode=None, queue_records=stream.counts["pending"], queue_bytes=stream.backlog_bytes
+            counts=stream.counts,
+            mode=stream.mode,
+            queue_records=stream.counts["pending"],
+            queue_bytes=stream.backlog_bytes,
+            orphaned=stream.mode is None and stream.counts["pending"] > 0,
         )
         for stream in store.streams()
     }
@@ -70,6 +74,7 @@ def _view(store: Store) -> View:
         bytes_written=store.bytes_written,
         oldest_at=store.oldest_at(),
         updated=store.updated(),
+        thing_name=state.thing or None,
     )
 
 

@@ -28,8 +28,9 @@ class Loss(msgspec.Struct):
 
 
 class SetAside(NamedTuple):
-    """A record for the quarantine, with its topic and the wall time of it."""
+    """A record for the quarantine, with its id, its topic and the wall time of it."""
 
+    record: bytes
     reject: Reject
     topic: str
     at: float
@@ -57,6 +58,7 @@ class StreamState(msgspec.Struct, kw_only=True):
 
     stream: int
     name: str
+    mode: str | None  # the name of its queue mode; None if the last run had no such stream
     counts: Counts
     backlog_bytes: int
     sequence: int
@@ -71,6 +73,7 @@ class StoreState(msgspec.Struct, kw_only=True):
     epoch: str
     epoch_since: float
     clean: bool  # the last owner stopped in order, or there was none
+    thing: str  # the thing name of the last run
     same_boot: bool  # the machine has not been started anew since the last commit
     possible_twins: int  # those of unclean stops, which no stream can be blamed for
     state_lost: int

@@ -38,7 +38,7 @@ class Transport(Protocol):
     """The way to the broker. Every call is made by the loop's thread and returns at once."""
 
     name: str
-    generation: int  # the number of the connection object in use
+    generation: int  # the number of the connection object in use, or of the one that replace() has promised
 
     def start(self) -> None:
         """Begin to connect; events of it are posted."""
@@ -54,10 +54,13 @@ class Transport(Protocol):
         """Read the client's operation statistics."""
 
     def advance(self, now: float) -> float | None:
-        """Do what is due at `now` (monotonic seconds), say when to be called next, or None for never."""
+        """Do what is due at `now` (monotonic seconds), say when to be called next, or None for not before an event."""
 
     def replace(self) -> None:
-        """Give up the connection object for a new one; `Closed` is posted once the old one can never send again."""
+        """Give up the connection object for a new one; `Closed` is posted once the old one can never send again.
+
+        Until the new one is connected nothing may be published. What the old one still held fails after `Closed`.
+        """
 
     def close(self, timeout_seconds: float) -> None:
         """Disconnect for good, waiting at most so long."""

@@ -14,15 +14,18 @@ from weir.core.changes import Change, Loss, SetAside, StreamState
 from weir.core.line import Cut
 from weir.core.ports import Reject
 from weir.core.positions import FilePosition
+from weir.core.record import file_record_id, pipe_record_id
 from weir.core.span import RECORD_OVERHEAD, Span
 
 
 class Books:
     """The accounts of one stream; `committed` is what the store says, and the only thing that may be shown."""
 
-    def __init__(self, state: StreamState, topic: str) -> None:
+    def __init__(self, state: StreamState, topic: str, thing: str, epoch: str) -> None:
         """Open the books where the last commit left them."""
         self.stream = state.stream
+        self._identity = (thing, state.name)
+        self._epoch = epoch
         self.topic = topic
         self.committed = state.counts
         self.backlog_bytes = state.backlog_bytes
@@ -100,8 +103,13 @@ class Books:
 
     def _keep(self, reject: Reject, at: float) -> None:
         self.since[accounting.QUARANTINED[reject.reason]] += 1
-        self.set_aside.append(SetAside(reject, self.topic, at))
+        self.set_aside.append(SetAside(self._record_id(reject), reject, self.topic, at))
         self.set_aside_bytes += len(reject.kept)
+
+    def _record_id(self, reject: Reject) -> bytes:
+        if reject.file is None:
+            return pipe_record_id(*self._identity, self._epoch, reject.begin)
+        return file_record_id(*self._identity, reject.file, reject.begin, reject.digest or reject.kept)
 
     def _lose(self, loss: Loss, *, stored: bool) -> None:
         known = self._losses.get((loss.reason, stored))

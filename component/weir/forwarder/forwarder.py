@@ -129,6 +129,9 @@ class Forwarder:
             self._disk_low = self.ledger.disk_low()
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
+        self.health.judge(
+            "lawBroken", wall, "run `weir status --verify` and keep the state", wrong=self.ledger.law_broken
+        )
         self.health.judge("storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing)
         return Now(now, wall, link_works=self._link_works(now), disk_low=self._disk_low)
 
@@ -230,7 +233,7 @@ class Forwarder:
         self._notice("interrupted", reason=event.reason, inFlight=len(self.window))
         self.state = "offline"
         for sent in self.window.all():
-            sent.stream.books.count("possibleTwins", 1 if sent.qos else 0)
+            sent.stream.books.count("possibleTwins", sent.qos)
 
     def _store_failed(self, error: StoreFailed) -> None:
         self._notice("degraded", reason="storeFailing", error=str(error))
@@ -254,7 +257,9 @@ class Forwarder:
             self.ledger.stop_reading(self._now)
             self.ledger.commit(self._now, self.transport.generation)
             self._wait_for_acks()
-            self.ledger.commit(self._now, self.transport.generation, end_of_run=not len(self.window))
+            for sent in self.window.all():  # the broker may have them, and they are sent again by the next run
+                sent.stream.books.count("possibleTwins", sent.qos)
+            self.ledger.commit(self._now, self.transport.generation, end_of_run=True)
         except StoreFailed as error:
             self._notice("degraded", reason="storeFailing", error=str(error))
         self.transport.close(0.0 if self.hurry else DISCONNECT_SECONDS)

@@ -6,12 +6,14 @@ everything is reloaded from it. Knows nothing of the broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from weir.core import accounting
+from weir.core.accounting import Counts
 from weir.core.changes import Change, StoreState, StreamState
 from weir.core.errors import StoreFailed
+from weir.core.modes import MODE_NAMES
 from weir.core.ports import Source
 from weir.core.positions import FilePosition
 from weir.core.settings import Settings
@@ -23,7 +25,6 @@ SET_ASIDE_BYTES = 1 << 20
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
 STARVED_SECONDS = 0.05
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-LAW_SECONDS = 60.0
 
 
 class Store(Backlog, Protocol):
@@ -39,11 +40,8 @@ class Store(Backlog, Protocol):
     def streams(self) -> list[StreamState]:
         """List every stream that ever had a place here."""
 
-    def add_stream(self, name: str) -> int:
-        """Give a new stream its number."""
-
-    def begin_run(self, duplicate_bound: int) -> None:
-        """Write down that a run begins."""
+    def begin_run(self, thing: str, modes: Mapping[str, str], duplicate_bound: int) -> None:
+        """Write down that a run begins, with the streams it has and their modes."""
 
     def commit(self, changes: list[Change], generation: int, *, end_of_run: bool) -> None:
         """Write everything in one transaction."""
@@ -82,6 +80,7 @@ class Ledger:
         self.settings = settings
         self.streams: list[Stream] = []
         self.failing = False
+        self.law_broken = False  # once broken it stays so: the counters only grow
         self.orphans: list[StreamState] = []
         self._make_store = make_store
         self._make_source = make_source
@@ -102,21 +101,15 @@ class Ledger:
         self.store = self._make_store()
         self.state = self.store.state()
         suspects = 0 if again or self.state.clean else self.state.duplicate_bound
-        self.store.begin_run(self.settings.duplicate_bound)
+        enabled = {name: stream for name, stream in self.settings.streams.items() if stream.enabled}
+        modes = {name: MODE_NAMES[stream.queue.mode] for name, stream in enabled.items()}
+        self.store.begin_run(self.settings.thing_name, modes, self.settings.duplicate_bound)
         self.state = self.store.state()
         known = {state.name: state for state in self.store.streams()}
-        self.streams = []
-        for name, settings in self.settings.streams.items():
-            if settings.enabled:
-                state = known.pop(name, None) or self._new_stream(name)
-                self.streams.append(self._stream(name, state, suspects))
+        self.streams = [self._stream(name, known.pop(name), suspects) for name in enabled]
         self.orphans = list(known.values())
         self.updated = self.store.updated()
-        self._check_law()
-
-    def _new_stream(self, name: str) -> StreamState:
-        number = self.store.add_stream(name)
-        return next(state for state in self.store.streams() if state.stream == number)
+        self._check_law(stream.books.committed for stream in self.streams)
 
     def _stream(self, name: str, state: StreamState, suspects: int) -> Stream:
         source = self._pipes.get(name) or self._make_source(name, state, self.store)
@@ -126,6 +119,8 @@ class Ledger:
             name=name,
             settings=self.settings.streams[name],
             topic=self.settings.topic_of(name),
+            thing=self.settings.thing_name,
+            epoch=self.state.epoch,
             state=state,
             source=source,
             backlog=self.store,
@@ -138,10 +133,9 @@ class Ledger:
             stream.take_back(carried)
         return stream
 
-    def _check_law(self) -> None:
-        for stream in self.streams:
-            if not accounting.balanced(stream.books.committed):
-                self._notice("degraded", reason="lawBroken", stream=stream.name)
+    def _check_law(self, all_counts: Iterable[Counts]) -> None:
+        """Check the law on the kept counts, which costs the same however long the backlog is."""
+        self.law_broken = self.law_broken or not all(map(accounting.balanced, all_counts))
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +180,7 @@ class Ledger:
             stream.committed(change, now.monotonic)
         if changes:
             self.updated = now.wall
+            self._check_law(change.counts for _, change in changes)
         self._failures = 0
 
     def stop_reading(self, now: Now) -> None:

@@ -60,6 +60,8 @@ class Stream:
         name: str,
         settings: StreamSettings,
         topic: str,
+        thing: str,
+        epoch: str,
         state: StreamState,
         source: Source,
         backlog: Backlog,
@@ -72,7 +74,7 @@ class Stream:
         self.topic_bytes = len(topic.encode())
         self.mode = MODES[settings.queue.mode]
         self.source = source
-        self.books = Books(state, topic)
+        self.books = Books(state, topic, thing, epoch)
         self.line = Line(self.mode, settings.queue.max_records, settings.queue.max_bytes)
         self.line.begin_with(state.counts["pending"], state.backlog_bytes, state.gap)
         self.held_by: str | None = None

@@ -124,6 +124,7 @@ def quarantine_row(stream: int, entry: SetAside, kept: bytes) -> Row:
     """Give the row of a record that was set aside; `kept` is what there is room for of it."""
     reject = entry.reject
     return (
+        entry.record,
         stream,
         entry.at,
         reject.reason,

@@ -11,7 +11,7 @@ import contextlib
 import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,42 +90,49 @@ class Store:
         """Say what is true of the store as a whole."""
         with _translated():
             row = self._database.execute(
-                "SELECT epoch, epoch_since, clean, boot, possible_twins, state_lost, duplicate_bound FROM store"
+                "SELECT epoch, epoch_since, clean, boot, thing, possible_twins, state_lost, duplicate_bound FROM store"
             ).fetchone()
-        epoch, since, clean, boot, twins, lost, bound = row
+        epoch, since, clean, boot, thing, twins, lost, bound = row
         return StoreState(
             epoch=epoch,
             epoch_since=since,
             clean=bool(clean),
             same_boot=boot == boot_id(),
+            thing=thing,
             possible_twins=twins,
             state_lost=lost,
             duplicate_bound=bound,
             bytes_written=self._bytes_written,
         )
 
-    def begin_run(self, duplicate_bound: int) -> None:
-        """Write down that a run begins: until `end_run` every stop is an unclean one.
+    def begin_run(self, thing: str, modes: Mapping[str, str], duplicate_bound: int) -> None:
+        """Write down that a run begins, with the streams it has and their modes.
 
-        After an unclean stop, as many records may arrive twice as the settings of that run allowed.
+        Until a commit ends the run every stop is an unclean one. After an unclean stop, as many records may arrive
+        twice as the settings of that run allowed.
         """
         with self._transaction():
             self._database.execute(
                 "UPDATE store SET possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
-                " clean = 0, boot = ?, duplicate_bound = ?",
-                (boot_id(), duplicate_bound),
+                " clean = 0, boot = ?, thing = ?, duplicate_bound = ?",
+                (boot_id(), thing, duplicate_bound),
+            )
+            self._database.execute("UPDATE stream SET mode = NULL")
+            self._database.executemany(
+                "INSERT INTO stream (name, mode) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode",
+                modes.items(),
             )
 
     def streams(self) -> list[StreamState]:
         """List every stream that ever had a place here, with what is known of it."""
         with _translated():
             found = self._database.execute(
-                f"SELECT id, name, backlog_bytes, sequence, positions, {', '.join(COLUMNS)} FROM stream ORDER BY id"
+                f"SELECT id, name, mode, backlog_bytes, sequence, positions, {', '.join(COLUMNS)} FROM stream ORDER BY id"
             ).fetchall()
             return [self._stream(row) for row in found]
 
     def _stream(self, row: rows.Row) -> StreamState:
-        stream, name, backlog_bytes, sequence, positions = row[:5]
+        stream, name, mode, backlog_bytes, sequence, positions = row[:6]
         files = self._files.load(stream, json.loads(positions))
         first, last = stream << STREAM_SHIFT, (stream << STREAM_SHIFT) + SEQ_MASK
         newest = self._one("SELECT max(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
@@ -134,23 +141,14 @@ class Store:
         return StreamState(
             stream=stream,
             name=name,
-            counts=rows.counts_of(row[5:]),
+            mode=mode,
+            counts=rows.counts_of(row[6:]),
             backlog_bytes=backlog_bytes,
             sequence=sequence,
             next_seq=next_seq,
             gap=Gap((oldest & SEQ_MASK) - 1 if oldest is not None else 0, next_seq),
             files=files,
         )
-
-    def add_stream(self, name: str) -> int:
-        """Give a new stream its number."""
-        with self._transaction():
-            cursor = self._database.execute("INSERT INTO stream (name) VALUES (?)", (name,))
-        stream = cursor.lastrowid
-        if stream is None:  # cannot be: the row was just inserted
-            raise StoreFailed
-        self._files.load(stream, [])
-        return stream
 
     # -- the backlog --------------------------------------------------------------------------------------------------
 
@@ -245,16 +243,17 @@ class Store:
         kept = entry.reject.kept if len(entry.reject.kept) <= room else b""  # the count and the hash always have room
         self._quarantine_bytes += len(kept)
         self._database.execute(
-            "INSERT INTO quarantine (stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO quarantine (record, stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             rows.quarantine_row(stream, entry, kept),
         )
 
     def _set_damaged_aside(self, stream: int, seq: int, left: int) -> None:
         identity = rows.chunk_id(stream, seq)
         self._database.execute(
-            "INSERT INTO quarantine (stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
-            " SELECT ?, ?, 'corrupt', ?, '', file, \"offset\", length(body), x'', crc, body FROM chunk WHERE id = ?",
+            "INSERT INTO quarantine (record, stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
+            " SELECT x'', ?, ?, 'corrupt', ?, '', file, \"offset\", length(body), x'', crc, body"
+            " FROM chunk WHERE id = ?",
             (stream, self._clock(), f"a row of {left} records is not what was written", identity),
         )
         self._database.execute("DELETE FROM chunk WHERE id = ?", (identity,))
