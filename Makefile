@@ -1,8 +1,8 @@
 # Every target does the set-up it needs; `make` alone lists them.
 
 PYTHON_BIN := .venv/bin/python
-# Worker processes for the tests: they wait for brokers more than they compute, but a broker a core is enough.
-WORKERS ?= auto
+# Worker processes for the tests, one a CPU and four at most: each starts brokers and forwarders of its own.
+WORKERS ?= logical
 # `make lock LOCK_FLAGS=--upgrade` moves to the newest releases; without it only what pyproject.toml demands changes.
 LOCK_FLAGS ?=
 UV := uv==0.13.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.inbox import Inbox, open_descriptors
-from weir.sources import closing, finish, identity
-from weir.sources.identity import open_for_writing
+from weir.sources import closing
+from weir.sources.identity import is_at, open_for_writing
 
 
 @pytest.fixture
@@ -148,18 +149,17 @@ def test_a_writer_that_comes_while_the_lease_is_held_does_not_end_the_process(
     path = tmp_path / "a"
     path.write_bytes(b"x")
     fd = os.open(path, os.O_RDONLY)
-    heard = []
-    monkeypatch.setattr(identity.signal, "SIGURG", signal.SIGURG)
+    heard: list[int] = []
     before = signal.signal(signal.SIGURG, lambda number, _frame: heard.append(number))
-    real = identity.fcntl.fcntl
+    real = fcntl.fcntl
 
     def interrupted(fd: int, command: int, argument: int = 0) -> int:
-        if argument == identity.fcntl.F_UNLCK:
+        if argument == fcntl.F_UNLCK:
             with pytest.raises(BlockingIOError):
                 os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        return real(fd, command, argument)
+        return int(real(fd, command, argument))
 
-    monkeypatch.setattr(identity.fcntl, "fcntl", interrupted)
+    monkeypatch.setattr(fcntl, "fcntl", interrupted)
     try:
         assert open_for_writing(fd) is False
     finally:
@@ -168,20 +168,19 @@ def test_a_writer_that_comes_while_the_lease_is_held_does_not_end_the_process(
     assert heard == [signal.SIGURG]
 
 
-def test_a_file_replaced_just_before_it_would_be_finished_stays(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(_fd: int) -> bool:
-        (box.path / "new").rename(box.path / "a")
-        return False
+def test_a_file_replaced_just_before_it_would_be_finished_stays(
+    box: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_first(directory: int, name: bytes, fd: int) -> bool:
+        if (tmp_path / "new").exists():
+            (tmp_path / "new").rename(box.path / "a")
+        return is_at(directory, name, fd)
 
+    monkeypatch.setattr(closing, "is_at", replaced_first)
     box.write("a", b"1\n")
     box.pass_on(9.0)
-    box.write("new", b"2\n")
-    real = closing.is_at
-    monkeypatch.setattr(
-        closing, "is_at", lambda *args: replace(0) or real(*args) if names(box.path)[1:] else real(*args)
-    )
-    records = box.pass_on(3.0)
-    assert records == [b"2"]
+    (tmp_path / "new").write_bytes(b"2\n")
+    assert box.pass_on(3.0) == [b"2"]
     assert names(box.path) == ["a"]
     assert (box.path / "a").read_bytes() == b"2\n"
 
@@ -231,8 +230,8 @@ def test_a_file_that_cannot_be_moved_stays_and_is_said_once(box: Inbox, monkeypa
         raise OSError(errno.EROFS, "read-only")
 
     with monkeypatch.context() as patch:
-        patch.setattr(finish.os, "rename", fail)
-        patch.setattr(finish.os, "unlink", fail)
+        patch.setattr(os, "rename", fail)
+        patch.setattr(os, "unlink", fail)
         box.write("a", b"1\n")
         box.write("b", b"2\n")
         box.pass_on(60.0)

@@ -111,21 +111,23 @@ def test_a_second_run_sends_nothing_again(device: Device, observer: Observer) ->
 
 def test_lines_may_be_any_bytes(device: Device, observer: Observer) -> None:
     everything = bytes(byte for byte in range(256) if byte not in b"\r\n")
-    contents = b"\n".join([
-        everything,
-        b"\xff\xfe not UTF-8 \x80",
-        b"windows\r",
-        b"a\rreturn inside\r",
-        b"two returns\r\r",
-        b"",
-        b"  \t ",
-        b"\r",
-        b"\x00",
-        b"  leading and trailing  ",
-        "κόσμε".encode(),
-        b"x" * 100_000,
-        b"the last one has no line end",
-    ])
+    contents = b"\n".join(
+        [
+            everything,
+            b"\xff\xfe not UTF-8 \x80",
+            b"windows\r",
+            b"a\rreturn inside\r",
+            b"two returns\r\r",
+            b"",
+            b"  \t ",
+            b"\r",
+            b"\x00",
+            b"  leading and trailing  ",
+            "κόσμε".encode(),
+            b"x" * 100_000,
+            b"the last one has no line end",
+        ]
+    )
     (device.inbox / "bytes.log").write_bytes(contents)
     assert device.run("--once") == 0, device.log()
     expected = [
@@ -195,7 +197,7 @@ def test_two_streams_have_topics_of_their_own_and_the_urgent_one_goes_first(devi
         streams__alarms__source__path=urgent,
         streams__alarms__topic="alarms/{thingName}",
     )
-    device.until(lambda s: [s["streams"][name]["queueRecords"] for name in ("telemetry", "alarms")] == [300, 300])
+    device.until(lambda s: [stream["queueRecords"] for stream in s["streams"].values()] == [300, 300])
     broker.start()
     observer.wait_for(600)
     status = device.until(lambda s: s["records"]["delivered"] == 600)

@@ -76,6 +76,13 @@ class Line:
         """Say how many more records may wait, as far as counts go; a large number where there is no such limit."""
         return 1 << 30 if self.max_records is None else max(0, self.max_records - self.records)
 
+    @property
+    def half_full(self) -> bool:
+        """Tell whether half of what may wait does."""
+        return (self.max_records is not None and 2 * self.records >= self.max_records) or (
+            self.max_bytes is not None and 2 * self.bytes >= self.max_bytes
+        )
+
     def fitting(self, span: Span) -> int:
         """Say how many of the first records of a span fit beside what waits."""
         count = min(len(span), self.room())

@@ -153,7 +153,7 @@ class Forwarder:
 
     def _seconds_to_wait(self) -> float:
         now = self._now.monotonic
-        times = [now + IDLE_SECONDS, self.ledger.due_at(), self.transport.advance(now)]
+        times = [now + IDLE_SECONDS, self.ledger.due_at(self._now), self.transport.advance(now)]
         times += [stream.source.advance(now) for stream in self.ledger.streams]
         times.append(self.releaser.look_again_at(now))
         self._watch_connection(now)

@@ -159,13 +159,13 @@ class Ledger:
             return True
         if stream.books.set_aside_bytes >= SET_ASIDE_BYTES or len(stream.books.set_aside) >= SET_ASIDE_RECORDS:
             return True
-        return now.monotonic >= self._last_commit + STARVED_SECONDS and _starves(stream)
+        return now.monotonic >= self._last_commit + STARVED_SECONDS and _starves(stream, now)
 
-    def due_at(self) -> float:
+    def due_at(self, now: Now) -> float:
         """Say when the next commit is due by time (monotonic seconds)."""
         if self.failing:
             return self._retry_at
-        starves = any(_starves(stream) for stream in self.streams)
+        starves = any(_starves(stream, now) for stream in self.streams)
         return self._last_commit + (STARVED_SECONDS if starves else self.settings.state.commit_seconds)
 
     def commit(self, now: Now, generation: int, *, end_of_run: bool = False) -> None:
@@ -253,6 +253,8 @@ class Ledger:
         return views
 
 
-def _starves(stream: Stream) -> bool:
-    """Tell whether a pipe has enough waiting for nothing but a commit, or will have no more."""
-    return stream.starved and (stream.line.records >= STARVED_RECORDS or stream.source.exhausted())
+def _starves(stream: Stream, now: Now) -> bool:
+    """Tell whether a pipe has enough waiting for nothing but a commit, or can have no more."""
+    if not now.link_works or not stream.starved:
+        return False
+    return stream.line.records >= STARVED_RECORDS or stream.line.half_full or stream.source.exhausted()

@@ -92,8 +92,7 @@ class Stream:
         self._expire(now)
         self._limit(now)
         for _ in range(READS_A_TURN):
-            if self._arrival is not None and not self._admit_arrival():
-                break
+            self._admit_arrival(now)
             wanted = self._wanted(now)
             if not wanted:
                 break
@@ -152,27 +151,24 @@ class Stream:
         if span is None:
             return
         self._unstored_bytes += len(span.body)
-        if self.mode.cut is None or self._waits_when_full(now) or self.stopping:
-            self._arrival = span
-            self._admit_arrival()
-        else:
-            self._admit_and_cut(span, now.wall)
+        self._arrival = span
+        self._admit_arrival(now)
 
-    def _admit_arrival(self) -> bool:
-        """Admit what fits of what was read; the rest stays with the caller. Tell whether all of it went in."""
+    def _admit_arrival(self, now: Now) -> None:
+        """Admit what fits of what was read; the rest stays with the caller."""
         span = self._arrival
         if span is None:
-            return True
-        fits = len(span) if self.stopping else self.line.fitting(span)
-        if fits < len(span):
-            if not fits:
-                return False
-            self._arrival = span.split(fits)
-        else:
+            return
+        if not (self.stopping or self._waits_when_full(now)):
             self._arrival = None
+            self._admit_and_cut(span, now.wall)
+            return
+        fits = len(span) if self.stopping else self.line.fitting(span)
+        if not fits:
+            return
+        self._arrival = span.split(fits) if fits < len(span) else None
         self._number(span)
         self.line.append(span)
-        return self._arrival is None
 
     def _admit_and_cut(self, span: Span, wall: float) -> None:
         self._number(span)
@@ -293,8 +289,8 @@ class Stream:
         if self.source.replayable:
             return
         self.stopping = True
-        while self._arrival is not None or self.admit(now):
-            self._admit_arrival()
+        while self.admit(now):
+            pass
 
     def carry(self) -> Carried:
         """Give what was read from a pipe and is in no row: it cannot be read again."""

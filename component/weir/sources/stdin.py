@@ -37,7 +37,8 @@ class _Reader(threading.Thread):
         self.hungry = False  # the loop found nothing, and may be waiting
         self.at_end = False  # the input ended, rather than we stopped
         self.bytes_read = 0
-        self._fd = fd
+        # Our own descriptor, made before any other: the number of a closed one goes to whatever is opened next.
+        self._fd = _duplicate(fd)
         self._wake = wake
         self._slots = threading.Semaphore(BLOCKS)
         self._stopping = False
@@ -48,6 +49,8 @@ class _Reader(threading.Thread):
         while block:
             self._put(block)
             block = self._next()
+        if self._fd >= 0:
+            os.close(self._fd)
         self._put(b"")
 
     def _put(self, block: bytes) -> None:
@@ -95,6 +98,13 @@ class _Reader(threading.Thread):
         if not self.is_alive():
             os.close(self._stop_read)
             os.close(self._stop_write)
+
+
+def _duplicate(fd: int) -> int:
+    try:
+        return os.dup(fd)
+    except OSError:
+        return -1  # closed: an input of nothing
 
 
 class PipeSource:

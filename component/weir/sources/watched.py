@@ -17,6 +17,8 @@ from weir.sources.lines import BLOCK, Bad, Cut, LongLine, Rules, cut
 from weir.sources.recognise import Found, next_generation
 
 STRIDE: Final = 1_048_576  # of a line that is too long anyway, so much is passed at a time
+_LEAST: Final = 4_096  # where few records are wanted a block need not be full: so much, and more for each of them
+_PER_RECORD: Final = 512
 NOTHING_YET: Final = Reading(None, ())  # something was done and there may be more, but no record came of it
 
 
@@ -173,7 +175,7 @@ class Watched:
         ends_here = bound == hole or (settled and os.fstat(self.fd).st_size == self.turn_end)
         if self.long is not None:
             return self._pass_by(self.long, bound, ends_here=ends_here)
-        wanted = min(BLOCK, bound - self.read_to)
+        wanted = min(BLOCK, _LEAST + _PER_RECORD * limit, bound - self.read_to)
         if wanted <= 0:
             return None
         block = os.pread(self.fd, wanted, self.read_to)

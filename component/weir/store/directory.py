@@ -35,6 +35,16 @@ class StateDirectory:
         """Give the path of the database."""
         return self.path / DATABASE
 
+    def make_database(self) -> None:
+        """Make an empty file for the database if there is none; what SQLite puts beside it takes over its mode."""
+        with contextlib.suppress(FileExistsError):
+            os.close(_private(self.database, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+
+    def has_only_log(self) -> bool:
+        """Tell whether the database is gone and its log is not: SQLite would delete it."""
+        log = Path(f"{self.database}-wal")
+        return log.exists() and not (self.database.exists() and self.database.stat().st_size)
+
     def free_bytes(self) -> int:
         """Count the bytes that an unprivileged process may still write on this disk."""
         disk = os.statvfs(self.path)
@@ -46,7 +56,7 @@ class StateDirectory:
         if path.exists() or self.free_bytes() < 8 * RESERVE_BYTES:
             return
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = _private(path, os.O_RDWR | os.O_CREAT)
             try:
                 os.posix_fallocate(file, 0, RESERVE_BYTES)
             finally:
@@ -84,8 +94,10 @@ def own(path: Path, *, wait_seconds: float) -> StateDirectory:
     be a state directory at all.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)
+        lock = _private(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
         message = f"state directory {path}: {error.strerror}; make it writable for this user or name another"
         raise StoreUnusable(message) from error
@@ -97,6 +109,13 @@ def own(path: Path, *, wait_seconds: float) -> StateDirectory:
             raise StateInUse(message)
         time.sleep(LOCK_POLL_SECONDS)
     return StateDirectory(path, lock)
+
+
+def _private(path: Path, flags: int) -> int:
+    """Open a file that nobody else may read or write, whatever the umask."""
+    file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    os.fchmod(file, 0o600)
+    return file
 
 
 def _locked(lock: int) -> bool:

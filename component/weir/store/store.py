@@ -47,44 +47,54 @@ class Store:
         self._database = self._open()
         self._files = FileTable(self._database)
         directory.keep_reserve()
-        with _translated():
+        with _or_closed(self._database), _translated():
             self._quarantine_bytes: int = self._one("SELECT coalesce(sum(length(body)), 0) FROM quarantine")
             self._bytes_written = self._one("SELECT bytes_written FROM store")
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
+        if self.directory.has_only_log():
+            self.moved_aside = self.directory.move_aside()
         try:
-            return self._open_or_create(lost=0)
+            return self._open_or_create()
         except sqlite3.OperationalError as error:  # the disk or the directory, not what lies in the file
             message = f"{self.directory.database}: {error}"
             raise StoreFailed(message) from error
         except sqlite3.DatabaseError:
-            self.moved_aside = self.directory.move_aside()
+            pass  # it was moved aside
         with _translated():
-            return self._open_or_create(lost=1)
+            return self._open_or_create()
 
-    def _open_or_create(self, *, lost: int) -> sqlite3.Connection:
-        database = _connect(self.directory.database)
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            database.close()
-            message = f"{self.directory.database} has store version {version}, this Weir reads {VERSION}; upgrade Weir"
-            raise StoreUnusable(message)
-        if not version:
-            self._create(database, lost)
+    def _open_or_create(self) -> sqlite3.Connection:
+        self.directory.make_database()
+        database = sqlite3.connect(self.directory.database, isolation_level=None)
+        with _or_closed(database):
+            try:
+                _configure(database)
+                version = database.execute("PRAGMA user_version").fetchone()[0]
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.moved_aside = self.directory.move_aside()  # before it is closed, for SQLite then deletes its log
+                raise
+            if version > VERSION:
+                path = self.directory.database
+                message = f"{path} has store version {version}, this Weir reads {VERSION}; upgrade Weir"
+                raise StoreUnusable(message)
+            if not version:
+                self._create(database)
         return database
 
-    def _create(self, database: sqlite3.Connection, lost: int) -> None:
+    def _create(self, database: sqlite3.Connection) -> None:
         database.execute("BEGIN IMMEDIATE")
         for statement in SCHEMA.split(";"):
             database.execute(statement)
         database.execute(
             "INSERT INTO store (id, epoch, epoch_since, clean, boot, state_lost) VALUES (1, ?, ?, 1, ?, ?)",
-            (uuid.uuid4().hex, self._clock(), boot_id(), lost),
+            (uuid.uuid4().hex, self._clock(), boot_id(), int(self.moved_aside is not None)),
         )
         database.execute("COMMIT")
-        self.directory.database.chmod(0o600)
 
     def state(self) -> StoreState:
         """Say what is true of the store as a whole."""
@@ -127,7 +137,8 @@ class Store:
         """List every stream that ever had a place here, with what is known of it."""
         with _translated():
             found = self._database.execute(
-                f"SELECT id, name, mode, backlog_bytes, sequence, positions, {', '.join(COLUMNS)} FROM stream ORDER BY id"
+                f"SELECT id, name, mode, backlog_bytes, sequence, positions, {', '.join(COLUMNS)}"
+                " FROM stream ORDER BY id"
             ).fetchall()
             return [self._stream(row) for row in found]
 
@@ -190,7 +201,7 @@ class Store:
 
     def commit(self, changes: Sequence[Change], generation: int = 0, *, end_of_run: bool = False) -> None:
         """Write everything in one transaction. Raises `StoreFailed`: then nothing is known but by opening it anew."""
-        with self._room_to_count(), self._transaction():
+        with self._transaction():
             for change in changes:
                 self._write(change, generation)
             if end_of_run:
@@ -270,7 +281,7 @@ class Store:
         """List what was dropped: stream, topic, reason, first and last time, records, bytes."""
         with _translated():
             return self._database.execute(
-                "SELECT name, topic, reason, first, last, records, bytes FROM loss JOIN stream ON id = stream"
+                "SELECT name, topic, reason, first, last, records, loss.bytes FROM loss JOIN stream ON id = stream"
                 " ORDER BY name, last DESC"
             ).fetchall()
 
@@ -297,17 +308,21 @@ class Store:
         return self._bytes_written
 
     def _checkpoint(self, *, always: bool = False) -> None:
-        """Fold the write-ahead log into the database when it is large, and count what both wrote."""
+        """Fold the write-ahead log into the database when it is large, and count what both wrote.
+
+        Where the disk is nearly full, large is what would soon not fit: so a full disk can be counted on for good.
+        """
         wal = Path(f"{self.directory.database}-wal")
-        with _translated():
+        with self._room_to_count(), _translated():
             size = wal.stat().st_size if wal.exists() else 0
-            if not always and size < CHECKPOINT_BYTES:
+            if not always and size < min(CHECKPOINT_BYTES, self.free_bytes() // 2):
                 return
             # The log is emptied every time, so its size now is what was written to it since.
             self._bytes_written += size
             self._database.execute("UPDATE store SET bytes_written = ?", (self._bytes_written,))
             _, _, pages = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._bytes_written += max(0, pages) * PAGE_BYTES
+        self.directory.keep_reserve()  # it may have been given up, and there is room again
 
     @contextlib.contextmanager
     def _room_to_count(self) -> Iterator[None]:
@@ -321,7 +336,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _translated():
+        with self._room_to_count(), _translated():
             self._database.execute("BEGIN IMMEDIATE")
             yield
             self._database.execute("COMMIT")
@@ -340,14 +355,23 @@ class Store:
             self._database.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database the one way it is ever opened.
+@contextlib.contextmanager
+def _or_closed(database: sqlite3.Connection) -> Iterator[None]:
+    """Close the database if what follows fails: left open, it would lock out the next attempt."""
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
+
+
+def _configure(database: sqlite3.Connection) -> None:
+    """Use the database the one way it is ever used.
 
     One connection, exclusive, no memory map: SQLite before 3.51.3 can corrupt a log that two connections write. FULL:
     with NORMAL a power cut takes back what was committed. secure_delete is on by default in some builds and makes
     removing a backlog three times slower and forty times the writes.
     """
-    database = sqlite3.connect(path, isolation_level=None)
     for pragma in (
         "locking_mode=EXCLUSIVE",
         "journal_mode=WAL",
@@ -359,7 +383,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         "temp_store=MEMORY",
     ):
         database.execute(f"PRAGMA {pragma}").fetchall()
-    return database
 
 
 @contextlib.contextmanager

@@ -1,0 +1,125 @@
+"""One Weir to be measured: its state, its configuration, and the process while it runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import ROOT, TIMEOUT_SECONDS, Run, environment, measure, peak_mib, python
+from tests.broker import Broker
+
+TOPIC = "telemetry/gateway/telemetry"
+WINDOW = 100
+NOBODY_LISTENS = 1  # a port
+NO_LIMIT = 1 << 40  # bytes; one of the two limits must be a number
+
+_LOOK_AGAIN_SECONDS = 0.2
+_SETTINGS = {
+    "pace.publishesPerSecond": "none",
+    "pace.bytesPerSecond": "none",
+    "gate.maxIncomplete": WINDOW,
+    "gate.maxInFlight": WINDOW,
+    "connection.reconnectMaxSeconds": 1,
+}
+
+
+class Forwarder:
+    """A state directory and what is done to it."""
+
+    def __init__(self, directory: Path, broker: Broker, *, topic: str = TOPIC) -> None:
+        self.directory = directory
+        self.state = directory / "state"
+        self.topic = topic
+        self._broker = broker
+        directory.mkdir(parents=True, exist_ok=True)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def drain_directory(self, inbox: Path, records: int) -> Run:
+        """Forward what lies in a directory."""
+        return self._drain(["--watch", inbox], records)
+
+    def drain_backlog(self, records: int) -> Run:
+        """Forward what lies in the store, with nothing new coming."""
+        return self._drain(self._of_a_pipe(), records)
+
+    def _drain(self, source: list[object], records: int) -> Run:
+        report = self.directory / "report.json"
+        before = self.status()["records"]["delivered"]
+        arguments = ["run", "--once", *self._arguments(source, self._broker.port)]
+        run = measure(python("benchmarks.stopwatch", report, *arguments), report, self.directory / "run.log")
+        status = self.status()["records"]
+        if status["delivered"] - before != records or status["pending"] or not status["balanced"]:
+            raise RuntimeError(f"not all of {records} records were delivered: {status}")
+        return run._replace(report=run.report._replace(acknowledged=records))
+
+    def fill(self, input_file: Path, records: int, end: signal.Signals) -> float:
+        """Take a backlog from a pipe while there is no broker, and end in this way; give the peak memory in MiB."""
+        with input_file.open("rb") as file, subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as producer:
+            process = self._start(self._arguments(self._of_a_pipe(), NOBODY_LISTENS), stdin=producer.stdout)
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while self.status()["records"]["pending"] < records:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the backlog did not come in:\n{self._log()}")
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            peak = peak_mib(process.pid)
+            end_process(process, end)
+        return peak
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Begin to forward what lies in the store, and return at once."""
+        return self._start(self._arguments(self._of_a_pipe(), self._broker.port), stdin=subprocess.DEVNULL)
+
+    def _start(self, arguments: list[str], stdin: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as Popen has it
+        with (self.directory / "run.log").open("wb") as log:
+            return subprocess.Popen(
+                python("weir.cli", "run", *arguments),
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=environment(),
+            )
+
+    def _log(self) -> str:
+        return (self.directory / "run.log").read_text(errors="replace")
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def ask_status(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run `weir status`."""
+        command = python("weir.cli", "status", "--state", self.state, *more)
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(), check=True)
+
+    def status(self) -> dict[str, Any]:
+        """Give the status document."""
+        document: dict[str, Any] = json.loads(self.ask_status("--json").stdout)
+        return document
+
+    # -- its configuration --------------------------------------------------------------------------------------------
+
+    def _of_a_pipe(self) -> list[object]:
+        queue = "streams.telemetry.queue"
+        return ["--stdin", "--queue-mode", 4, "--queue-limit", "none", "--set", f"{queue}.maxBytes={NO_LIMIT}"]
+
+    def _arguments(self, source: list[object], port: int) -> list[str]:
+        connection = self._broker.connection()
+        given = [
+            *source,
+            *("--state", self.state, "--topic", self.topic, "--client-id", "gateway"),
+            *("--endpoint", connection.endpoint, "--port", port),
+            *("--cert", connection.certificate, "--key", connection.private_key, "--ca-file", connection.ca),
+        ]
+        for key, value in _SETTINGS.items():
+            given += ["--set", f"{key}={value}"]
+        return list(map(str, given))
+
+
+def end_process(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """End a process in this way and wait until it is gone."""
+    process.send_signal(how)
+    process.wait(TIMEOUT_SECONDS)
