@@ -70,15 +70,18 @@ class Forwarder:
 
     def ask(self, *words: str) -> str:
         """Give what a command prints: `status`, `losses` and what they may be followed by."""
-        answer = subprocess.run(
-            [*_weir(*words), "--state", "state"],
-            cwd=self._workplace.path,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS,
-            check=False,
-        )
+        try:
+            answer = subprocess.run(
+                [*_weir(*words), "--state", "state"],
+                cwd=self._workplace.path,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                timeout=ANSWER_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Trouble(f"`weir {' '.join(words)}` gave no answer in {ANSWER_SECONDS:g} seconds") from None
         # A law that is broken is an answer too: the account says it better than an error could.
         if answer.returncode not in (*HARMLESS, UNBALANCED) or not answer.stdout:
             raise Trouble(f"`weir {' '.join(words)}` ended with code {answer.returncode}: {answer.stderr.strip()}")

@@ -58,6 +58,8 @@ class Link:
     def _relay(self, gateway: socket.socket) -> None:
         broker = socket.create_connection(("127.0.0.1", self._to_port))
         self._open += [gateway, broker]
+        if self._is_cut.is_set():  # in this very moment
+            self.cut()
         for source, sink in ((gateway, broker), (broker, gateway)):
             sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=_carry, args=(source, sink), name="link", daemon=True).start()

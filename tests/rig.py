@@ -80,10 +80,10 @@ class Faults:
 class FaultyStore(Store):
     """The real store, which fails when it is told to: before it does a thing, or after it has really done it."""
 
-    def __init__(self, directory: StateDirectory, clock: Callable[[], float], faults: Faults) -> None:
+    def __init__(self, directory: StateDirectory, clock: Callable[[], float], faults: Faults, *, doubted: bool) -> None:
         self.faults = faults
         with faults.around("open"):
-            super().__init__(directory, clock, quarantine_max_bytes=1 << 20)
+            super().__init__(directory, clock, quarantine_max_bytes=1 << 20, doubted=doubted)
 
     def begin_run(self, *run: Any) -> None:
         with self.faults.around("begin_run"):
@@ -149,7 +149,7 @@ class Rig:
         self.clock = Clock(lambda: EPOCH_SECONDS + self.inbox.now, lambda: self.inbox.now)
         self.owned = own(self.directory / "state", wait_seconds=0)
         self.transport = make_transport(self.inbox)
-        self.ledger = Ledger(self.settings, self._make_store, self._make_source, self.notice)
+        self.ledger = Ledger(self.settings, self._make_store, self._make_source, self.owned.free_bytes, self.notice)
         self.forwarder = Forwarder(
             settings=self.settings,
             ledger=self.ledger,
@@ -163,12 +163,13 @@ class Rig:
     def notice(self, event: str, /, **fields: object) -> None:
         self.events.append((event, fields))
 
-    def _make_store(self) -> Store:
-        return FaultyStore(self.owned, self.clock.wall, self.faults)
+    def _make_store(self, *, doubted: bool) -> Store:
+        return FaultyStore(self.owned, self.clock.wall, self.faults, doubted=doubted)
 
-    def _make_source(self, name: str, state: StreamState, store: LedgerStore) -> Source:
+    def _make_source(self, name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
         if self._pipe is None:
-            return assembly.source_maker(self.settings, self.inbox, self.notice)(name, state, store)
+            make_source = assembly.source_maker(self.settings, self.inbox, self.notice)
+            return make_source(name, state, store, same_boot=same_boot)
         return PipeSource(
             self._pipe[0],
             fmt="jsonl",
@@ -196,6 +197,7 @@ class Rig:
 
     def turn(self) -> None:
         self.forwarder.turn()
+        self.forwarder.wait()
         if not self.ledger.failing:
             self.look()
 
@@ -277,4 +279,3 @@ class Rig:
         for descriptor in self._pipe or ():
             os.close(descriptor)
         self._pipe = None
-

@@ -87,6 +87,7 @@ class Shelf:
 
     def change(self, **what: object) -> Change:
         values: dict[str, Any] = {
+            "commit": 1,
             "backlog_bytes": 0,
             "sequence": 0,
             "inserts": [],

@@ -18,12 +18,13 @@ from tests.fakes.source import FakeSource, Tape
 from tests.model.queue import DROP_MODES, HOLD_MODES, OVERHEAD, REASONS, comes_from_a_stack, kept
 from weir.core import accounting
 from weir.core.accounting import Counts
+from weir.core.changes import StreamState
 from weir.core.configuration import Surroundings, parse
 from weir.core.settings import Settings
 from weir.core.span import SPAN_RECORDS
 from weir.forwarder.forwarder import Clock, Forwarder
 from weir.forwarder.inbox import Inbox
-from weir.forwarder.ledger import Ledger
+from weir.forwarder.ledger import Ledger, Store
 from weir.store.directory import own
 from weir.wiring.assembly import store_maker
 
@@ -31,6 +32,7 @@ AT_HOME = Surroundings(thing_name="bench", host_name="bench", work_path="/here",
 LARGEST = 40
 BIRTH_OF_TIME = 1_700_000_000.0
 PATIENCE_SECONDS = 100_000.0
+STALL_SECONDS = 200.0  # without an answer for so long the connection is replaced
 
 Feed = Literal["directory", "pipe"]
 
@@ -57,7 +59,11 @@ class Bench:
         self.transport = FakeTransport(self.inbox.post, self.inbox.settled, reachable=False)
         make_store = store_maker(self.settings, self.directory, _say_nothing)
         self.ledger = Ledger(
-            self.settings, make_store, lambda _name, state, _store: FakeSource(self.tape, state), _say_nothing
+            self.settings,
+            make_store,
+            self._make_source,
+            self.directory.free_bytes,
+            _say_nothing,
         )
         clock = Clock(lambda: BIRTH_OF_TIME + self.now, lambda: self.now)
         self.forwarder = Forwarder(
@@ -69,6 +75,9 @@ class Bench:
             notice=_say_nothing,
         )
         self.transport.start()
+
+    def _make_source(self, name: str, state: StreamState, store: Store, *, same_boot: bool) -> FakeSource:
+        return FakeSource(self.tape, state)
 
     @property
     def counts(self) -> Counts:
@@ -95,6 +104,7 @@ class Bench:
         self.now += seconds
         self.inbox.wake()
         self.forwarder.turn()
+        self.forwarder.wait()
 
     def take_in(self) -> None:
         """Take turns until all that can be read is read, and committed."""
@@ -217,7 +227,7 @@ def test_a_mode_that_holds_delivers_all_of_it(feed: Feed, mode: int, limits: Lim
 fault = st.one_of(
     sizes,
     st.tuples(st.just("ack"), st.integers(1, 8)),
-    st.sampled_from(["turn", "turn", "wait", "connect", "interrupt", "time out", "write", "replace", "stop", "crash"]),
+    st.sampled_from(["turn", "turn", "wait", "connect", "interrupt", "time out", "write", "stall", "stop", "crash"]),
 )
 
 
@@ -238,8 +248,8 @@ def suffer(bench: Bench, what: Any) -> None:
         transport.time_out()
     elif what == "write":
         transport.write_all()
-    elif what == "replace":
-        transport.replace()
+    elif what == "stall":
+        bench.turn(STALL_SECONDS)
     elif what == "stop":
         bench.stop()
         bench.open()

@@ -45,8 +45,7 @@ def test_whatever_is_demanded_no_limit_is_exceeded(
     gate = opening(seen, ours, limits)
     count, total = 0, 0
     for size in sizes:
-        if not gate.admits(size):
-            assert gate.held_by is not None
+        if gate.refuses(size) is not None:
             break
         gate.spend(size)
         count += 1
@@ -65,7 +64,7 @@ def test_whatever_is_demanded_no_limit_is_exceeded(
 
 @given(limits=limits, size=st.integers(1, 200_000))
 def test_with_nothing_outstanding_one_operation_goes_whatever_its_size(limits: GateLimits, size: int) -> None:
-    assert opening(NOTHING, Outstanding(), limits).admits(size)
+    assert opening(NOTHING, Outstanding(), limits).refuses(size) is None
 
 
 @given(limits=limits, seen=statistics(), ours=outstanding)
@@ -73,29 +72,29 @@ def test_the_gate_says_why_it_holds_exactly_when_it_holds(
     limits: GateLimits, seen: Statistics, ours: Outstanding
 ) -> None:
     gate = opening(seen, ours, limits)
-    assert (gate.operations > 0 and gate.bytes > 0) == (gate.held_by is None)
+    assert gate.refuses(1) == gate.held_by
 
 
 def test_statistics_that_lag_behind_do_not_open_the_gate() -> None:
     """With MQTT 5 all statistics rise later than publish returns: our own count stands in for them."""
     gate = opening(NOTHING, Outstanding(5, 500, 5, 500), GateLimits(5, None, None, None))
-    assert (gate.admits(1), gate.held_by) == (False, "incomplete")
+    assert (gate.refuses(1), gate.held_by) == ("incomplete", "incomplete")
 
 
 def test_what_is_sent_and_not_counted_as_unacked_yet_is_in_flight() -> None:
     gate = opening(Statistics(5, 500, 0, 0), Outstanding(5, 500, 5, 500), GateLimits(100, 5, None, None))
-    assert (gate.admits(1), gate.held_by) == (False, "inFlight")
+    assert (gate.refuses(1), gate.held_by) == ("inFlight", "inFlight")
 
 
 def test_operations_of_others_above_a_limit_hold_the_gate_in_their_name() -> None:
     gate = opening(Statistics(20, 2000, 20, 2000), Outstanding(), GateLimits(20, None, None, None))
-    assert (gate.admits(1), gate.held_by) == (False, "others")
+    assert (gate.refuses(1), gate.held_by) == ("others", "others")
 
 
 def test_bytes_hold_the_gate_in_their_own_name() -> None:
     limits = GateLimits(100, 50, 1000, 600)
     gate = opening(Statistics(1, 500, 1, 500), Outstanding(1, 500, 1, 500), limits)
-    assert (gate.admits(101), gate.held_by) == (False, "inFlightBytes")
+    assert (gate.refuses(100), gate.refuses(101), gate.held_by) == (None, "inFlightBytes", None)
 
 
 def test_a_leak_is_statistics_that_stay_though_nothing_of_ours_is_out() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End, Mode
+from weir.core.positions import FilePosition
 from weir.core.span import RECORD_OVERHEAD, Span, make_span
 
 
@@ -216,3 +217,56 @@ def test_the_hold_modes_say_how_much_of_a_span_fits() -> None:
     line.append(span)
     assert (len(rest), rest.payload(0), rest.offset) == (2, b"0123456789", 3)
     assert line.fitting(rest) == 0
+
+
+def test_however_many_rows_a_gap_has_nothing_of_the_line_is_lost_when_it_closes() -> None:
+    """The last rows of a gap may just fill a load, and then nothing says that they were the last."""
+    for mode in MODES[:4]:
+        for rows in range(1, 9):
+            line = Line(mode, 1000, None)
+            shelf = Shelf(line)
+            for number in range(1, rows + 1):
+                span = make_span([b"%d" % number], offset=0, at=0.0)
+                span.seq, span.stored = number, True
+                shelf.spans[number] = span
+            shelf.seq = rows
+            line.begin_with(rows, rows * 65, Gap(0, rows + 1))
+            shelf.put([b"new"])
+            taken = []
+            while pair := shelf.next():
+                line.take(*pair)
+                pair[0].settle(pair[1])
+                taken.append(pair[0].payload(pair[1]))
+                shelf.commit()
+            expected = [*(b"%d" % number for number in range(1, rows + 1)), b"new"]
+            assert taken == (expected if mode.take is End.OLD else expected[::-1])
+
+
+def test_what_is_not_durable_is_passed_over_and_the_backlog_behind_it_is_not() -> None:
+    line = Line(MODES[1], 1000, None)
+    shelf = Shelf(line)
+    for number in (1, 2):
+        span = make_span([b"%d" % number], offset=0, at=0.0)
+        span.seq, span.stored = number, True
+        shelf.spans[number] = span
+    line.begin_with(2, 2 * 65, Gap(0, 3))
+    fresh = make_span([b"fresh"], offset=0, at=0.0)
+    fresh.seq = 3
+    line.admit(fresh)
+    assert line.peek() is None
+    assert line.lacks_durable() is not None
+    shelf.feed(End.NEW)
+    span = line.peek()
+    assert span is not None
+    assert span.payload(line.next_index(span)) == b"2"
+
+
+def test_a_record_whose_file_vanished_is_not_sent_before_it_has_a_row() -> None:
+    line = Line(MODES[4], 1000, None)
+    file = FilePosition(stream=1, name=b"a", inode=1, birth=None)
+    span = make_span([b"a", b"b"], offset=0, at=0.0, file=file)
+    line.append(span)
+    assert line.peek() is span
+    line.take(span, 0)
+    file.vanished = True
+    assert line.peek() is None

@@ -212,7 +212,7 @@ def test_blank_lines_never_stop_the_reading() -> None:
         file.begin_turn(0.0)
         calls = 0
         spans = []
-        while (reading := file.take(1, Rules("lines", 50), settled=True, at=1.0, now=0.0)) is not None:
+        while (reading := file.take(256, Rules("lines", 50), settled=True, at=1.0, now=0.0)) is not None:
             calls += 1
             spans.extend([reading.span] if reading.span else [])
     assert [span.payload(0) for span in spans] == [b"a", b"b"]

@@ -53,3 +53,12 @@ def test_without_limits_everything_goes_and_nothing_is_remembered() -> None:
         assert pace.admits(0.0, 10**9)
         pace.spend(0.0, 10**9)
     assert pace.free_at() is None
+
+
+def test_a_pace_below_one_a_second_is_kept() -> None:
+    pace, sent = Pace(0.5, None), 0
+    for now in range(100):
+        if pace.admits(float(now), 10):
+            pace.spend(float(now), 10)
+            sent += 1
+    assert sent == 50

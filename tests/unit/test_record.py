@@ -6,9 +6,8 @@ from weir.core.positions import FilePosition
 from weir.core.record import file_record_id, pipe_record_id
 
 
-def file(**changes: int) -> FilePosition:
-    known: dict[str, int] = {"inode": 7, "birth": 9, "generation": 0} | changes
-    return FilePosition(stream=1, name=b"a.log", **known)
+def file(inode: int = 7, birth: int = 9, generation: int = 0) -> FilePosition:
+    return FilePosition(stream=1, name=b"a.log", inode=inode, birth=birth, generation=generation)
 
 
 def test_the_same_record_has_the_same_id_under_another_name_and_row() -> None:

@@ -73,7 +73,7 @@ def opened(path: Path) -> Iterator[Store | None]:
         raise StoreUnusable(f"state directory {path} cannot be read by this user; use sudo, or its own user")
     directory = own(path, wait_seconds=ANSWER_SECONDS)
     try:
-        store = Store(directory, time.time, quarantine_max_bytes=0)
+        store = Store(directory, time.time, mend=False)
         try:
             yield store
         finally:

@@ -73,7 +73,7 @@ class ControlServer:
     def _respond(self, client: socket.socket, request: bytes) -> None:
         try:
             answer = self._answer(decode(request))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             answer = {"error": str(error)}
         client.settimeout(ANSWER_SECONDS)
         with contextlib.suppress(OSError):

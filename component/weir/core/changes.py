@@ -40,6 +40,7 @@ class Change(msgspec.Struct, kw_only=True):
     """All that one transaction writes for one stream. Counters and gauges are absolute."""
 
     stream: int
+    commit: int  # the number of this commit of the stream: so a commit with an unknown outcome can be recognised
     counts: Counts
     backlog_bytes: int  # the queue's bytes of what its rows hold
     sequence: int  # the next sequence number of a pipe
@@ -58,6 +59,7 @@ class StreamState(msgspec.Struct, kw_only=True):
 
     stream: int
     name: str
+    commit: int  # the number of the last commit that was made
     mode: str | None  # the name of its queue mode; None if the last run had no such stream
     counts: Counts
     backlog_bytes: int

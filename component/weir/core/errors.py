@@ -53,6 +53,10 @@ class StoreFailed(WeirError):
     """The outcome of the last transaction is unknown: close the store, open it again, reload everything from it."""
 
 
+class StoreDamaged(StoreFailed):
+    """What lies in the database is not a database any more: it must be set aside and a new one begun."""
+
+
 class StoreUnusable(WeirError):
     """The store cannot be opened as it is: it is of a newer version, or its directory may not be used."""
 

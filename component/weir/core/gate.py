@@ -35,31 +35,43 @@ class Outstanding(NamedTuple):
 
 
 class Opening:
-    """What may go now; spent as it goes. `held_by` says why nothing may, in the words of the status."""
+    """What may go now; spent as it goes. `held_by` says why nothing more may, in the words of the status."""
 
-    __slots__ = ("_byte_reason", "any_size", "bytes", "held_by", "operations")
+    __slots__ = ("_any_size", "_byte_reason", "_count_reason", "bytes", "operations")
 
-    def __init__(self, operations: int, size: int, held_by: str | None, byte_reason: str, *, any_size: bool) -> None:
-        """Take what may go: operations, bytes, and whether the first one may have any size."""
-        self.operations = operations
-        self.bytes = size
-        self.held_by = held_by
-        self.any_size = any_size
-        self._byte_reason = byte_reason
+    def __init__(self, counts: Room, sizes: Room, *, any_size: bool) -> None:
+        """Take the room there is in operations and in bytes, and whether the first one may have any size."""
+        self.operations = counts.room
+        self.bytes = sizes.room
+        self._any_size = any_size
+        self._count_reason = counts.reason
+        self._byte_reason = sizes.reason
 
-    def admits(self, size: int) -> bool:
-        """Tell whether an operation of this many bytes may go; if not, `held_by` says why."""
-        if self.operations > 0 and (size <= self.bytes or self.any_size):
-            return True
-        if self.operations > 0:
-            self.held_by = self._byte_reason
-        return False
+    @property
+    def held_by(self) -> str | None:
+        """Say what holds the next operation however small it is; None if nothing does."""
+        if self.operations <= 0:
+            return self._count_reason
+        return self._byte_reason if self.bytes <= 0 and not self._any_size else None
+
+    def refuses(self, size: int) -> str | None:
+        """Say what holds an operation of this many bytes; None if it may go."""
+        if self.operations > 0 and (size <= self.bytes or self._any_size):
+            return None
+        return self._count_reason if self.operations <= 0 else self._byte_reason
 
     def spend(self, size: int) -> None:
         """Count an operation that went."""
         self.operations -= 1
         self.bytes -= size
-        self.any_size = False
+        self._any_size = False
+
+
+class Room(NamedTuple):
+    """How much more may go as far as one kind of limit is concerned, and the name of that limit."""
+
+    room: int
+    reason: str
 
 
 def opening(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> Opening:
@@ -74,27 +86,17 @@ def opening(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> Op
         (limits.in_flight_bytes, max(statistics.unacked_bytes, ours.acknowledged_bytes), "inFlightBytes"),
         (limits.incomplete_bytes, max(statistics.incomplete_bytes, ours.bytes), "incompleteBytes"),
     )
-    by_others = _held_by_others(statistics, ours, limits)
-    byte_reason = "others" if by_others else sizes.reason
-    if not incomplete and not in_flight:
-        return Opening(counts.room, sizes.room, None, byte_reason, any_size=True)
-    if counts.room > 0 and sizes.room > 0:
-        return Opening(counts.room, sizes.room, None, byte_reason, any_size=False)
-    reason = counts.reason if counts.room <= 0 else sizes.reason
-    return Opening(0, 0, "others" if by_others else reason, byte_reason, any_size=False)
+    if _held_by_others(statistics, ours, limits):
+        counts, sizes = counts._replace(reason="others"), sizes._replace(reason="others")
+    return Opening(counts, sizes, any_size=not incomplete and not in_flight)
 
 
 _NO_LIMIT = 1 << 60
 
 
-class _Room(NamedTuple):
-    room: int
-    reason: str
-
-
-def _smallest(*limits: tuple[int | None, int, str]) -> _Room:
-    rooms = [_Room(limit - used, reason) for limit, used, reason in limits if limit is not None]
-    return min(rooms, default=_Room(_NO_LIMIT, limits[0][2]))
+def _smallest(*limits: tuple[int | None, int, str]) -> Room:
+    rooms = [Room(limit - used, reason) for limit, used, reason in limits if limit is not None]
+    return min(rooms, default=Room(_NO_LIMIT, limits[0][2]))
 
 
 def _held_by_others(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> bool:

@@ -201,7 +201,7 @@ class Line:
 
         What is not durable yet is passed over: a crash would lose it, though the broker had it.
         """
-        if self._next is None or not self._next.waiting:
+        if self._next is None or not self._next.waiting or not self._next.durable:
             self._trim()
             self._next = next((span for span in self._waiting(self.mode.take) if span.durable), None)
         return self._next
@@ -222,7 +222,7 @@ class Line:
 
     def give_back(self, span: Span, index: int) -> None:
         """Let a record that was out wait again in its old place; it may exceed the limits and cuts nothing."""
-        span.give_back(index)
+        span.arrive(index)
         self.records += 1
         self.bytes += span.size(index) + RECORD_OVERHEAD
         self._next = None
@@ -242,8 +242,8 @@ class Line:
         return chain(self._left, self._right)
 
     def resident_bytes(self) -> int:
-        """Count the bytes of the spans in memory."""
-        return sum(len(span.body) for span in self.resident())
+        """Count what the spans in memory cost."""
+        return sum(span.weight for span in self.resident())
 
     def lacks(self, end: End) -> Gap | None:
         """Say which stored spans must be fed before anything can be taken from or cut at this end; None if none."""
@@ -251,6 +251,10 @@ class Line:
             return None
         part = self._left if end is End.OLD else self._right
         return None if any(span.waiting for span in part) else self._gap
+
+    def lacks_durable(self) -> Gap | None:
+        """Say which stored spans must be fed before anything durable can be taken; None if none."""
+        return self._gap if self._has_gap and self.peek() is None else None
 
     def feed(self, end: End, loaded: Loaded) -> None:
         """Take in what was loaded for an end."""
@@ -263,7 +267,7 @@ class Line:
         else:
             self._right.extendleft(reversed(loaded.spans))
             self._gap = Gap(self._gap.after, loaded.edge)
-        if loaded.last:
+        if loaded.last or not self._has_gap:
             self.records -= self.gap_records  # 0 unless the store held less than it said
             self.bytes -= self.gap_bytes
             self.gap_records = self.gap_bytes = 0
@@ -323,6 +327,8 @@ class Line:
         return (span for span in parts if span.waiting)
 
     def _first(self, end: End) -> Span:
+        while end is End.OLD and self._left and not self._left[0].left:
+            self._left.popleft()  # or a flood would look at all it has cut, again and again
         return next(self._waiting(end))
 
 
@@ -331,7 +337,7 @@ def _end_of_middle(spans: deque[Span], keep_bytes: int) -> int:
     kept = 0
     count = len(spans)
     for span in reversed(spans):
-        kept += len(span.body)
+        kept += span.weight
         if kept > keep_bytes:
             break
         count -= 1

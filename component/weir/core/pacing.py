@@ -16,8 +16,10 @@ class Pace:
 
     def __init__(self, publishes: float | None, size: int | None) -> None:
         """Take the limits: publishes and bytes per second."""
-        self._publishes = publishes
-        self._size = size
+        # Below one a second the window is as long as one publish takes, or the first of each second would always go.
+        self._seconds = WINDOW_SECONDS if not publishes else max(WINDOW_SECONDS, 1 / publishes)
+        self._publishes = None if publishes is None else publishes * self._seconds
+        self._size = None if size is None else size * self._seconds
         self._sent: deque[tuple[float, int, int]] = deque()
         self._count = 0
         self._bytes = 0
@@ -47,10 +49,10 @@ class Pace:
 
     def free_at(self) -> float | None:
         """Say when the window next frees something, or None if it is empty."""
-        return self._sent[0][0] + WINDOW_SECONDS if self._sent else None
+        return self._sent[0][0] + self._seconds if self._sent else None
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0][0] + WINDOW_SECONDS <= now:
+        while self._sent and self._sent[0][0] + self._seconds <= now:
             _, count, size = self._sent.popleft()
             self._count -= count
             self._bytes -= size

@@ -102,6 +102,11 @@ class Span:
         return len(self.state) - self.settled
 
     @property
+    def weight(self) -> int:
+        """Estimate the bytes of memory it costs: its body, what is kept for each record, and the object itself."""
+        return len(self.body) + _BYTES_PER_RECORD * len(self.ends) + _BYTES_PER_SPAN
+
+    @property
     def durable(self) -> bool:
         """Tell whether a crash cannot lose it: it has a row, or its file still gives it."""
         return self.stored or (self.file is not None and not self.file.vanished)
@@ -139,14 +144,16 @@ class Span:
         self.high = 0
 
     def arrive(self, index: int) -> None:
-        """Let a withheld record wait."""
+        """Let a record wait, in its place, that was withheld or out."""
         self.state[index] = WAITING
         self.waiting += 1
         self.low = min(self.low, index)
         self.high = max(self.high, index + 1)
 
     def wait_again(self) -> None:
-        """Let all that is not settled wait: it had not arrived, or it was out."""
+        """Let all that is not settled wait, as in a span that no books know: it had not arrived, or it was out."""
+        self.dirty = False
+        self.counted = self.settled
         self.state = self.state.translate(_ALL_WAIT)
         self.waiting, self.low, self.high = self.left, 0, len(self.ends)
 
@@ -161,10 +168,6 @@ class Span:
             self.waiting -= 1
         self.state[index] = SETTLED
         self.settled += 1
-
-    def give_back(self, index: int) -> None:
-        """Let a record that was out wait again, in its old place."""
-        self.arrive(index)
 
     def settled_runs(self) -> Runs:
         """List the settled records as index ranges."""
@@ -202,6 +205,8 @@ class Span:
 
     def left_bytes(self) -> int:
         """Count the queue's bytes of what is not settled."""
+        if not self.left:
+            return 0
         total = len(self.body) + (RECORD_OVERHEAD - 1) * len(self)
         return total - sum(self.run_bytes(low, high) for low, high in _runs(self.state, SETTLED))
 
@@ -228,6 +233,8 @@ class Span:
         return zlib.crc32(self.body, zlib.crc32(extents, zlib.crc32(self.ends.tobytes(), zlib.crc32(head))))
 
 
+_BYTES_PER_RECORD = 9  # an end and a state
+_BYTES_PER_SPAN = 500
 _ALL_WAIT = bytes(SETTLED if state == SETTLED else WAITING for state in range(256))
 
 

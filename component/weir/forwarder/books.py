@@ -10,12 +10,18 @@ having had one. So a commit writes the net difference only, and nothing that the
 from __future__ import annotations
 
 from weir.core import accounting
+from weir.core.accounting import BESIDE, MESSAGES, Counts
 from weir.core.changes import Change, Loss, SetAside, StreamState
 from weir.core.line import Cut
 from weir.core.ports import Reject
 from weir.core.positions import FilePosition
 from weir.core.record import file_record_id, pipe_record_id
 from weir.core.span import RECORD_OVERHEAD, Span
+
+# What is noted until the next commit, so that a flood of drops or bad lines does not grow in memory.
+MOST_TOUCHED = 2_048
+MOST_SET_ASIDE = 1_000
+MOST_SET_ASIDE_BYTES = 1 << 20
 
 
 class Books:
@@ -30,6 +36,7 @@ class Books:
         self.committed = state.counts
         self.backlog_bytes = state.backlog_bytes
         self.sequence = state.sequence
+        self.commit = state.commit
         self.since = accounting.zero()
         self.set_aside: list[SetAside] = []
         self.set_aside_bytes = 0
@@ -58,6 +65,8 @@ class Books:
         self.sent_and_settled += 1
         if not span.dirty:
             self.touch(span)
+        if not span.left:
+            span.body = b""  # nobody asks for it again, and until the commit it would only cost memory
 
     def dropped(self, cuts: list[Cut], reason: str, at: float) -> int:
         """Count what was cut out of the line; say how many records that were."""
@@ -70,6 +79,8 @@ class Books:
             span.attempts -= came_back
             attempted += came_back
             self.touch(span)
+            if not span.left:
+                span.body = b""
         if records:
             doubtful = min(records - attempted, self.suspects)
             self.suspects -= doubtful
@@ -120,6 +131,15 @@ class Books:
         known.records += loss.records
         known.bytes += loss.bytes
 
+    @property
+    def crowded(self) -> bool:
+        """Tell whether so much is noted here that a commit should make room before more is."""
+        return (
+            len(self._touched) >= MOST_TOUCHED
+            or len(self.set_aside) >= MOST_SET_ASIDE
+            or self.set_aside_bytes >= MOST_SET_ASIDE_BYTES
+        )
+
     # -- the commit ---------------------------------------------------------------------------------------------------
 
     @property
@@ -150,6 +170,7 @@ class Books:
         counts = accounting.add(self.committed, since)
         return Change(
             stream=self.stream,
+            commit=self.commit + 1,
             counts=counts,
             backlog_bytes=backlog if counts["pending"] else 0,
             sequence=self.sequence_after(inserts),
@@ -191,6 +212,7 @@ class Books:
         self.committed = change.counts
         self.backlog_bytes = change.backlog_bytes
         self.sequence = change.sequence
+        self.commit = change.commit
         self.since = accounting.zero()
         self.set_aside, self._damaged, self._touched, self._losses = [], [], [], {}
         self.set_aside_bytes = self.sent_and_settled = 0
@@ -201,8 +223,14 @@ class Books:
         """List what was dropped before it had a row: nothing but these books knows of it."""
         return [loss for (_, stored), loss in self._losses.items() if not stored]
 
-    def take_back(self, set_aside: list[SetAside], losses: list[Loss], sequence: int) -> None:
-        """Enter again what other books knew of a pipe and did not commit."""
+    def beside(self) -> Counts:
+        """Give what was counted beside the law since the last commit: nobody says it again."""
+        return {name: self.since[name] for name in (*BESIDE, *MESSAGES) if name != "droppedAfterAttempt"}
+
+    def take_back(self, beside: Counts, set_aside: list[SetAside], losses: list[Loss], sequence: int) -> None:
+        """Enter again what other books knew and did not commit."""
+        for name, number in beside.items():
+            self.since[name] += number
         for entry in set_aside:
             self.since["read"] += 1
             self._keep(entry.reject, entry.at)
@@ -210,4 +238,4 @@ class Books:
             self.since["read"] += loss.records
             self.since[accounting.DROPPED[loss.reason]] += loss.records
             self._lose(loss, stored=False)
-        self.sequence = sequence
+        self.sequence = max(self.sequence, sequence)

@@ -6,6 +6,7 @@ releaser's, what is durable the ledger's. One thread runs it; every other thread
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -27,6 +28,7 @@ DISCONNECT_SECONDS = 0.5
 LINK_PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work
 DISK_LOOK_SECONDS = 1.0
 OVERDUE_SECONDS = 30.0  # beyond the operation timeout, which the client should have kept: then the object is replaced
+NOT_THE_LINK = frozenset({"paused", "pace", "others", "commit"})  # holds that say nothing about the link
 COOL_DOWN_SECONDS = 1.0  # after the client failed an operation
 IDLE_SECONDS = 1.0
 
@@ -56,7 +58,7 @@ class Forwarder:
         self.transport = transport
         self.inbox = inbox
         self.window = Window()
-        self.releaser = Releaser(settings, transport, self.window, clock.wall)
+        self.releaser = Releaser(settings, transport, self.window, clock.wall, clock.monotonic)
         self.health = Health(notice)
         self.state = "connecting"
         self.paused = False
@@ -78,7 +80,7 @@ class Forwarder:
     # -- one turn -----------------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Do everything once."""
+        """Do everything once; then `wait`."""
         self._now = self._look()
         try:
             self._settle()
@@ -87,7 +89,6 @@ class Forwarder:
             self._commit()
         except StoreFailed as error:
             self._store_failed(error)
-        self._wait()
 
     def _settle(self) -> None:
         while (item := self.inbox.take()) is not None:
@@ -104,21 +105,31 @@ class Forwarder:
 
     def _release(self) -> None:
         now = self._now.monotonic
+        released = 0
         self.held_by = self._held_anyway(now)
         if self.held_by is None:
             room = self._settings.duplicate_bound - self.ledger.sent_and_settled - len(self.window)
-            released = self.releaser.release(now, self.ledger.streams, room)
+            released = self.releaser.release(self.ledger.streams, room)
             self.held_by = self.releaser.held_by
-            self._more |= released > 0 and self.held_by is None
-        self.health.hold(now, self.held_by)
+        self._more |= released > 0 and self.held_by is None
+        self.health.hold(now, None if released else self.held_by)
 
     def _commit(self) -> None:
         if self.ledger.due(self._now):
             self.ledger.commit(self._now, self.transport.generation)
+            # What a commit made durable can go at once.
+            self._more |= self.held_by is None and any(stream.next() for stream in self.ledger.streams)
 
-    def _wait(self) -> None:
-        if not self._more:
-            self.inbox.wait(self._seconds_to_wait(), (len(self.window) + 1) // 2)  # half a window is worth waking for
+    def wait(self) -> None:
+        """Wait until an outcome, an input or a timer wakes it."""
+        try:
+            seconds = self._seconds_to_wait()
+        except StoreFailed as error:
+            self._store_failed(error)
+            seconds = 0.0
+        self.inbox.wait(
+            0.0 if self._more else seconds, (len(self.window) + 1) // 2
+        )  # half a window is worth waking for
 
     # -- what a turn looks at -----------------------------------------------------------------------------------------
 
@@ -129,19 +140,25 @@ class Forwarder:
             self._disk_low = self.ledger.disk_low()
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
-        self.health.judge(
-            "lawBroken", wall, "run `weir status --verify` and keep the state", wrong=self.ledger.law_broken
-        )
-        self.health.judge("storeFailing", wall, "see the log for what the disk says", wrong=self.ledger.failing)
+        self._judge_ledger(wall)
         return Now(now, wall, link_works=self._link_works(now), disk_low=self._disk_low)
+
+    def _judge_ledger(self, wall: float) -> None:
+        ledger = self.ledger
+        remedy = f"look at the disk ({ledger.failure}); it is tried again and again"
+        self.health.judge("storeFailing", wall, remedy, wrong=ledger.failing)
+        self.health.judge("lawBroken", wall, "run `weir status --verify` and keep the state", wrong=ledger.law_broken)
 
     def _link_works(self, now: float) -> bool:
         """Tell whether what waits can be expected to go: so a directory keeps what the queue has no room for.
 
-        A link that had nothing to carry, or that is only just being made, has not failed to carry anything.
+        A link that had nothing to carry, was not let, or is only just being made, has not failed to carry anything.
         """
-        if not self.window and not any(stream.line.records for stream in self.ledger.streams):
+        nothing = not self.window and not any(stream.line.records for stream in self.ledger.streams)
+        if nothing or self.held_by in NOT_THE_LINK:
             self._idle_at = now
+        if nothing and not any(stream.held_by for stream in self.ledger.streams):
+            self.progress_at = now  # there is nothing to make progress with
         return self.state in {"online", "connecting"} and now - self._idle_at < LINK_PROOF_SECONDS
 
     def _held_anyway(self, now: float) -> str | None:
@@ -236,12 +253,11 @@ class Forwarder:
             sent.stream.books.count("possibleTwins", sent.qos)
 
     def _store_failed(self, error: StoreFailed) -> None:
-        self._notice("degraded", reason="storeFailing", error=str(error))
-        if len(self.window):  # what is out is pending in the store: it waits again once the client cannot send it
-            self.ledger.lost_sight(len(self.window))
+        out = self.window.by_stream()
+        if out:  # it is pending in the store, and waits again once the client cannot send it
             self.window.clear()
             self._replace("the store is opened anew")
-        self.ledger.failed(self._now.monotonic)
+        self.ledger.failed(self._clock.monotonic(), error, out)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -250,20 +266,44 @@ class Forwarder:
         """Tell whether every source has nothing more and nothing is pending."""
         return not len(self.window) and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
 
-    def stop(self) -> None:
-        """Stop reading, commit, wait for what is out, commit, disconnect. Leaves within a few seconds."""
+    def stop(self) -> bool:
+        """Stop reading, commit, wait for what is out, commit, disconnect; tell whether all of it is committed.
+
+        Leaves within a few seconds. Where the store fails it is opened anew once: what was read from a pipe is in no
+        other place.
+        """
         self._now = self._look()
-        try:
-            self.ledger.stop_reading(self._now)
-            self.ledger.commit(self._now, self.transport.generation)
-            self._wait_for_acks()
-            for sent in self.window.all():  # the broker may have them, and they are sent again by the next run
-                sent.stream.books.count("possibleTwins", sent.qos)
-            self.ledger.commit(self._now, self.transport.generation, end_of_run=True)
-        except StoreFailed as error:
-            self._notice("degraded", reason="storeFailing", error=str(error))
+        safe = self._surely(self._stop_reading)
+        self._wait_for_acks()
+        safe = self._surely(self._end_run) and safe
         self.transport.close(0.0 if self.hurry else DISCONNECT_SECONDS)
         self.state = "stopped"
+        return safe
+
+    def _surely(self, step: Callable[[], None]) -> bool:
+        for _ in range(2):
+            try:
+                self.ledger.try_again(math.inf)
+                if not self.ledger.failing:
+                    step()
+                    return True
+            except StoreFailed as error:
+                self._store_failed(error)
+        self._judge_ledger(self._now.wall)
+        return False
+
+    def _stop_reading(self) -> None:
+        self.ledger.stop_reading(self._now)
+        self.ledger.commit(self._now, self.transport.generation)
+
+    def _end_run(self) -> None:
+        for sent in self.window.all():  # the broker may have them, and they are sent again by the next run
+            sent.stream.books.count("possibleTwins", sent.qos)
+            sent.span.attempts += sent.qos
+            sent.stream.books.touch(sent.span)
+        self.window.clear()
+        self.ledger.stop_reading(self._now)
+        self.ledger.commit(self._now, self.transport.generation, end_of_run=True)
 
     def _wait_for_acks(self) -> None:
         deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS

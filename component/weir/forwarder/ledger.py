@@ -12,7 +12,7 @@ from typing import Protocol
 from weir.core import accounting
 from weir.core.accounting import Counts
 from weir.core.changes import Change, StoreState, StreamState
-from weir.core.errors import StoreFailed
+from weir.core.errors import StoreDamaged, StoreFailed
 from weir.core.modes import MODE_NAMES
 from weir.core.ports import Source
 from weir.core.positions import FilePosition
@@ -20,8 +20,6 @@ from weir.core.settings import Settings
 from weir.core.view import StreamView
 from weir.forwarder.stream import Backlog, Carried, Notice, Now, Stream
 
-SET_ASIDE_RECORDS = 1_000  # what was set aside lies in memory until the next commit: that is early from here on
-SET_ASIDE_BYTES = 1 << 20
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
 STARVED_SECONDS = 0.05
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -46,9 +44,6 @@ class Store(Backlog, Protocol):
     def commit(self, changes: list[Change], generation: int, *, end_of_run: bool) -> None:
         """Write everything in one transaction."""
 
-    def free_bytes(self) -> int:
-        """Count the bytes that may still be written on the disk."""
-
     def law(self) -> list[tuple[str, int, int]]:
         """Check the law in full."""
 
@@ -68,51 +63,111 @@ class Store(Backlog, Protocol):
         """Close the store."""
 
 
-MakeStore = Callable[[], Store]
-MakeSource = Callable[[str, StreamState, Store], Source]
+class MakeStore(Protocol):
+    """Opens the store."""
+
+    def __call__(self, *, doubted: bool) -> Store:
+        """Open it; where `doubted`, check every page and set it aside if it is damaged. Raises `StoreFailed`."""
+
+
+class MakeSource(Protocol):
+    """Makes the source of a stream."""
+
+    def __call__(self, name: str, state: StreamState, store: Store, *, same_boot: bool) -> Source:
+        """Make it from where the store says that it stands."""
 
 
 class Ledger:
     """The streams and the store they are kept in."""
 
-    def __init__(self, settings: Settings, make_store: MakeStore, make_source: MakeSource, notice: Notice) -> None:
-        """Open the store and load what it knows. Raises `StoreFailed`."""
+    def __init__(
+        self,
+        settings: Settings,
+        make_store: MakeStore,
+        make_source: MakeSource,
+        free_bytes: Callable[[], int],
+        notice: Notice,
+    ) -> None:
+        """Open the store and load what it knows; where it fails now, `try_again` goes on trying."""
         self.settings = settings
         self.streams: list[Stream] = []
-        self.failing = False
-        self.law_broken = False  # once broken it stays so: the counters only grow
         self.orphans: list[StreamState] = []
+        self._state: StoreState | None = None
+        self.updated: float | None = None
+        self.failing = False
+        self.failure = ""
+        self.law_broken = False  # once broken it stays so: the counters only grow
+        self._store: Store | None = None
         self._make_store = make_store
         self._make_source = make_source
+        self._free_bytes = free_bytes
         self._notice = notice
         self._pipes: dict[str, Source] = {}
         self._carried: dict[str, Carried] = {}
-        self.updated: float | None = None
+        self._suspects: dict[str, int] = {}  # by stream: records that the broker may have though they are pending
+        self._doubted = False
         self._last_commit = 0.0
         self._failures = 0
         self._retry_at = 0.0
-        self._lost_sight = 0
         self._last_views: dict[str, StreamView] = {}
-        self._open()
+        try:
+            self._open()
+        except StoreFailed as error:
+            self._note_failure(error)
+
+    @property
+    def store(self) -> Store:
+        """Give the store. Raises `StoreFailed` while there is none."""
+        if self._store is None:
+            raise StoreFailed(self.failure)
+        return self._store
+
+    @property
+    def state(self) -> StoreState:
+        """Give what is true of the store as a whole, as of its opening. Raises `StoreFailed` if it was never open."""
+        if self._state is None:
+            raise StoreFailed(self.failure)
+        return self._state
+
+    @property
+    def opened(self) -> bool:
+        """Tell whether the store was ever open."""
+        return self._state is not None
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def _open(self, *, again: bool = False) -> None:
-        self.store = self._make_store()
-        self.state = self.store.state()
-        suspects = 0 if again or self.state.clean else self.state.duplicate_bound
-        enabled = {name: stream for name, stream in self.settings.streams.items() if stream.enabled}
-        modes = {name: MODE_NAMES[stream.queue.mode] for name, stream in enabled.items()}
-        self.store.begin_run(self.settings.thing_name, modes, self.settings.duplicate_bound)
-        self.state = self.store.state()
-        known = {state.name: state for state in self.store.streams()}
-        self.streams = [self._stream(name, known.pop(name), suspects) for name in enabled]
-        self.orphans = list(known.values())
-        self.updated = self.store.updated()
-        self._check_law(stream.books.committed for stream in self.streams)
+    def _open(self) -> None:
+        store = self._make_store(doubted=self._doubted)
+        streams: list[Stream] = []
+        try:
+            before, known = self._begin_run(store)
+            streams.extend(self._stream(name, known.pop(name), store, before) for name in self._modes())
+            state, updated = store.state(), store.updated()
+        except StoreFailed:
+            for stream in streams:
+                _close_unless_pipe(stream.source)
+            store.close()
+            raise
+        self._store, self._state, self.updated = store, state, updated
+        self.streams, self.orphans = streams, list(known.values())
+        self._carried.clear()
+        self.failing = self._doubted = False
+        self._check_law(stream.books.committed for stream in streams)
 
-    def _stream(self, name: str, state: StreamState, suspects: int) -> Stream:
-        source = self._pipes.get(name) or self._make_source(name, state, self.store)
+    def _begin_run(self, store: Store) -> tuple[StoreState, dict[str, StreamState]]:
+        """Begin a run; give what was true of the store before, and its streams by name."""
+        before = store.state()
+        if not before.clean and not self._suspects:
+            self._suspects = dict.fromkeys(self._modes(), before.duplicate_bound)
+        store.begin_run(self.settings.thing_name, self._modes(), self.settings.duplicate_bound)
+        return before, {state.name: state for state in store.streams()}
+
+    def _modes(self) -> dict[str, str]:
+        """Give the streams of this run with the names of their queue modes."""
+        return {name: MODE_NAMES[s.queue.mode] for name, s in self.settings.streams.items() if s.enabled}
+
+    def _stream(self, name: str, state: StreamState, store: Store, before: StoreState) -> Stream:
+        source = self._pipes.get(name) or self._make_source(name, state, store, same_boot=before.same_boot)
         if not source.replayable:
             self._pipes[name] = source
         stream = Stream(
@@ -120,16 +175,15 @@ class Ledger:
             settings=self.settings.streams[name],
             topic=self.settings.topic_of(name),
             thing=self.settings.thing_name,
-            epoch=self.state.epoch,
+            epoch=before.epoch,
             state=state,
             source=source,
-            backlog=self.store,
+            backlog=store,
             notice=self._notice,
         )
-        if stream.mode.cut is stream.mode.take:  # what an earlier process may have sent lies where this one cuts
-            stream.books.suspects = suspects
-        carried = self._carried.pop(name, None)
-        if carried is not None and state.sequence < carried.sequence:  # the commit that failed was not made
+        if stream.mode.cut is stream.mode.take:  # what was sent before lies where this one cuts
+            stream.books.suspects = self._suspects.get(name, 0)
+        if carried := self._carried.get(name):
             stream.take_back(carried)
         return stream
 
@@ -155,9 +209,7 @@ class Ledger:
         return any(self._pressing(stream, now) for stream in self.streams)
 
     def _pressing(self, stream: Stream, now: Now) -> bool:
-        if stream.memory_full and stream.needs_rows(now):
-            return True
-        if stream.books.set_aside_bytes >= SET_ASIDE_BYTES or len(stream.books.set_aside) >= SET_ASIDE_RECORDS:
+        if stream.books.crowded or (stream.memory_full and stream.needs_rows(now)):
             return True
         return now.monotonic >= self._last_commit + STARVED_SECONDS and _starves(stream, now)
 
@@ -190,48 +242,53 @@ class Ledger:
 
     # -- when the store fails -----------------------------------------------------------------------------------------
 
-    def lost_sight(self, records: int) -> None:
-        """Note records that are out while the store is opened anew: they are sent again."""
-        self._lost_sight += records
+    def failed(self, now: float, error: StoreFailed, out: Mapping[Stream, int]) -> None:
+        """Close a store whose last commit has an unknown outcome; `try_again` opens it anew.
 
-    def failed(self, now: float) -> None:
-        """Close a store whose last commit has an unknown outcome; `try_again` opens it anew."""
+        What is `out`, by stream, is sent again, and so is what was settled since the last commit if the failed one was
+        not made: never more than the duplicate bound, which the store counts when a run begins that did not end.
+        """
         self._last_views = self.views({})
         for stream in self.streams:
-            if not stream.source.replayable:
-                self._carried[stream.name] = stream.carry()
-            else:
-                stream.source.close()
-        self.store.close()
+            self._carried[stream.name] = stream.carry()
+            self._suspects[stream.name] = out.get(stream, 0) + stream.books.sent_and_settled
+            _close_unless_pipe(stream.source)
         self.streams = []
-        self.failing = True
-        self._back_off(now)
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self._note_failure(error)
+        self._retry_at = now + RETRY_SECONDS[0]
 
-    def _back_off(self, now: float) -> None:
-        self._retry_at = now + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
-        self._failures += 1
+    def _note_failure(self, error: StoreFailed) -> None:
+        self.failing = True
+        self.failure = str(error)
+        self._doubted = self._doubted or isinstance(error, StoreDamaged)
 
     def try_again(self, now: float) -> None:
-        """Open the store anew, if it failed and the time for it has come."""
+        """Open the store anew, if it failed and the time for it has come (monotonic seconds)."""
         if not self.failing or now < self._retry_at:
             return
         try:
-            self._open(again=True)
+            self._open()
         except StoreFailed as error:
-            self._notice("degraded", reason="storeFailing", error=str(error))
-            self.store.close()
-            self._back_off(now)
-            return
-        self.failing = False
-        if self.streams and self._lost_sight:
-            self.streams[0].books.count("possibleTwins", self._lost_sight)
-            self._lost_sight = 0
+            self._note_failure(error)
+            self._failures += 1
+            self._retry_at = now + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
 
     def disk_low(self) -> bool:
-        """Tell whether less is free on the disk than the settings ask for."""
-        return self.store.free_bytes() < self.settings.state.min_free_bytes
+        """Tell whether less is free on the disk than the settings ask for, or nobody can tell how much is."""
+        try:
+            return self._free_bytes() < self.settings.state.min_free_bytes
+        except OSError:
+            return True
 
     # -- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def bytes_written(self) -> int:
+        """Count the bytes that the store has written, as far as committed; 0 while there is no store."""
+        return self._store.bytes_written if self._store is not None else 0
 
     def oldest_at(self) -> float | None:
         """Say when the oldest record that waits was read (wall time): in memory, or in the store."""
@@ -258,3 +315,9 @@ def _starves(stream: Stream, now: Now) -> bool:
     if not now.link_works or not stream.starved:
         return False
     return stream.line.records >= STARVED_RECORDS or stream.line.half_full or stream.source.exhausted()
+
+
+def _close_unless_pipe(source: Source) -> None:
+    """Close a source that can be made again; what a pipe's reader holds would be lost."""
+    if source.replayable:
+        source.close()

@@ -24,7 +24,14 @@ LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 class Releaser:
     """Hands records to the transport as far as gate, pace and the duplicate bound allow."""
 
-    def __init__(self, settings: Settings, transport: Transport, window: Window, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        window: Window,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
         """Take the limits from the settings."""
         gate, pace = settings.gate, settings.pace
         self.limits = GateLimits(
@@ -35,38 +42,35 @@ class Releaser:
         self._transport = transport
         self._window = window
         self._wall = wall
+        self._monotonic = monotonic
         self._turn = 0
 
-    def release(self, now: float, streams: list[Stream], room: int) -> int:
+    def release(self, streams: list[Stream], room: int) -> int:
         """Release what may go, at most `room` records; `held_by` says what stopped it. Returns how many went."""
         gate = opening(self._transport.statistics(), self._window.outstanding(), self.limits)
         released = 0
         self.held_by = gate.held_by
-        while gate.operations > 0 and released < room:
-            turn = self._next(streams)
-            if turn is None:
-                return released
-            if not self._release(*turn, now, gate):
-                return released
-            released += 1
-        if released >= room:
-            self.held_by = "commit"
-        elif gate.operations <= 0:  # what this turn handed over has filled it
-            gate = opening(self._transport.statistics(), self._window.outstanding(), self.limits)
-            self.held_by = gate.held_by
+        while self.held_by is None and (turn := self._next(streams)) is not None:
+            if released >= room:
+                self.held_by = "commit"
+            elif self._release(*turn, gate):
+                released += 1
+                self.held_by = gate.held_by
         return released
 
-    def _release(self, stream: Stream, span: Span, now: float, gate: Opening) -> bool:
+    def _release(self, stream: Stream, span: Span, gate: Opening) -> bool:
         line = stream.line
         index = line.next_index(span)
         payload = span.payload(index)
         size = stream.topic_bytes + len(payload)
-        if not gate.admits(size + OPERATION_BYTES):
-            self.held_by = gate.held_by
+        if (reason := gate.refuses(size + OPERATION_BYTES)) is not None:
+            self.held_by = reason
             return False
+        now = self._monotonic()
         if not self.pace.admits(now, size + PACKET_BYTES):
             self.held_by = "pace"
             return False
+        self._turn += 1
         qos = stream.settings.qos
         line.take(span, index)
         try:
@@ -90,11 +94,11 @@ class Releaser:
         waiting = [(stream, span) for stream in streams if (span := stream.next()) is not None]
         if not waiting:
             return None
-        self._turn += 1
-        choose = min if self._turn % LOWEST_EVERY == 0 else max
+        round_, step = divmod(self._turn, LOWEST_EVERY)
+        choose, cursor = (min, round_) if step == LOWEST_EVERY - 1 else (max, self._turn - round_)
         priority = choose(stream.settings.priority for stream, _ in waiting)
         equals = [turn for turn in waiting if turn[0].settings.priority == priority]
-        return equals[self._turn % len(equals)]
+        return equals[cursor % len(equals)]
 
     def look_again_at(self, now: float) -> float | None:
         """Say when to look again although no outcome of ours may come; None for not before an outcome."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from weir.core.accounting import Counts
 from weir.core.changes import Change, Loss, SetAside, StreamState
 from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End
-from weir.core.ports import Reading, Source
+from weir.core.ports import Reading, Reject, Source
 from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
 from weir.core.view import StreamView
@@ -34,10 +35,17 @@ class Backlog(Protocol):
 
 
 class Carried(NamedTuple):
-    """What was read from a pipe and not committed: it cannot be read again, so it outlives a store that failed."""
+    """What books knew and did not commit; it outlives a store that failed.
 
+    A directory is read again, but nobody says again what was counted beside the law. What was read from a pipe cannot
+    be read again at all.
+    """
+
+    commit: int  # the number of the last commit that is known to be made
     sequence: int
+    beside: Counts
     spans: list[Span]
+    arrival: Span | None
     set_aside: list[SetAside]
     losses: list[Loss]
 
@@ -83,27 +91,29 @@ class Stream:
         self._notice = notice
         self._next_seq = state.next_seq
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
+        self._cutting = False  # something arrives, and more must be cut for it than was in memory
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
     # -- admitting ----------------------------------------------------------------------------------------------------
 
     def admit(self, now: Now) -> bool:
-        """Read what the queue has room for, or what its mode lets in; tell whether there may be more to read."""
-        self._expire(now)
+        """Read what the queue has room for, or what its mode lets in; tell whether there may be more to do now."""
         self._limit(now)
+        self._expire(now)
+        self._go_on_cutting(now.wall)
         for _ in range(READS_A_TURN):
+            if self.books.crowded:
+                return True  # a commit comes first
             self._admit_arrival(now)
             wanted = self._wanted(now)
             if not wanted:
-                break
+                return False
             reading = self.source.read(now.monotonic, wanted)
             if reading is None:
                 self.held_by = self.source.held_by()
                 return False
             self._take_in(reading, now)
-        else:
-            return True
-        return False
+        return True
 
     def _wanted(self, now: Now) -> int:
         """Say how many records to ask for now; 0, with `held_by` set, if the source has to wait."""
@@ -139,20 +149,25 @@ class Stream:
     def memory_full(self) -> bool:
         """Tell whether as much is in memory without a row as may be; a commit makes room, or sending does."""
         if self._unstored_bytes >= RESIDENT_BYTES:
-            self._unstored_bytes = sum(len(s.body) for s in self.line.resident() if s.left and not s.stored)
+            self._unstored_bytes = sum(s.weight for s in self.line.resident() if s.left and not s.stored)
         return self._unstored_bytes >= RESIDENT_BYTES
 
     def _take_in(self, reading: Reading, now: Now) -> None:
         for reject in reading.rejects:
             self.books.quarantined(reject, now.wall)
-            place, why = reject.begin, reject.detail
-            self._notice("quarantined", stream=self.name, reason=reject.reason, detail=why, place=place)
+            self._say_quarantined(reject)
         span = reading.span
         if span is None:
             return
-        self._unstored_bytes += len(span.body)
+        self._unstored_bytes += span.weight
         self._arrival = span
         self._admit_arrival(now)
+
+    def _say_quarantined(self, reject: Reject) -> None:
+        where = {"file": reject.file.name} if reject.file else {}
+        self._notice(
+            "quarantined", stream=self.name, reason=reject.reason, detail=reject.detail, **where, place=reject.begin
+        )
 
     def _admit_arrival(self, now: Now) -> None:
         """Admit what fits of what was read; the rest stays with the caller."""
@@ -172,11 +187,21 @@ class Stream:
 
     def _admit_and_cut(self, span: Span, wall: float) -> None:
         self._number(span)
-        cuts = self.line.admit(span)
-        while self.line.arriving and self.mode.cut is not None:
-            self.load(self.mode.cut)
-            cuts += self.line.make_room()
-        self.drop(cuts, self.mode.reason or "", wall)
+        self._cutting = True
+        self._drop_all(self.line.admit(span), wall)
+        self._go_on_cutting(wall)
+
+    def _go_on_cutting(self, wall: float) -> None:
+        """Cut until what arrives is in, a loaded part of the line at a time, or until a commit should come first."""
+        while self._cutting and not self.books.crowded:
+            self._cutting = self.line.arriving
+            if self._cutting and self.mode.cut is not None:
+                self.load(self.mode.cut)
+                self._drop_all(self.line.make_room(), wall)
+
+    def _drop_all(self, cuts: list[Cut], wall: float) -> None:
+        if self.mode.reason is not None:
+            self.drop(cuts, self.mode.reason, wall)
 
     def _number(self, span: Span) -> None:
         span.seq = self._next_seq
@@ -205,7 +230,7 @@ class Stream:
         age = self.settings.queue.max_age_seconds
         if age is None:
             return
-        while True:
+        while not self.books.crowded:
             self.load(End.OLD)
             span = self.line.oldest()
             if span is None or _age(span, now) <= age:
@@ -217,19 +242,20 @@ class Stream:
     def load(self, end: End) -> None:
         """Load stored spans where an end of the line lacks them."""
         while (gap := self.line.lacks(end)) is not None:
-            loaded = self._backlog.load(self.books.stream, gap, LOAD_SPANS, newest=end is End.NEW)
-            for seq, left in loaded.damaged:
-                self.books.damaged(seq, left)
-                self._notice("quarantined", stream=self.name, reason="corrupt", records=left)
-            self.line.feed(end, loaded)
+            self._load(end, gap)
+
+    def _load(self, end: End, gap: Gap) -> None:
+        loaded = self._backlog.load(self.books.stream, gap, LOAD_SPANS, newest=end is End.NEW)
+        for seq, left in loaded.damaged:
+            self.books.damaged(seq, left)
+            self._notice("quarantined", stream=self.name, reason="corrupt", records=left)
+        self.line.feed(end, loaded)
 
     def next(self) -> Span | None:
         """Give the span that the next record is taken from; None if nothing that is durable waits."""
-        span = self.line.peek()
-        if span is None and self.line.gap_records:
-            self.load(self.mode.take)
-            span = self.line.peek()
-        return span
+        while (gap := self.line.lacks_durable()) is not None:
+            self._load(self.mode.take, gap)
+        return self.line.peek()
 
     def prepare(self, now: Now) -> Change | None:
         """Say what the next commit writes for this stream, None if nothing."""
@@ -293,19 +319,30 @@ class Stream:
             pass
 
     def carry(self) -> Carried:
-        """Give what was read from a pipe and is in no row: it cannot be read again."""
+        """Give what must outlive these books, should their last commit turn out not to be made."""
+        if self.source.replayable:
+            return Carried(self.books.commit, 0, self.books.beside(), [], None, [], [])
         spans = [span for span in self.line.resident() if not span.stored and span.left]
-        if self._arrival is not None:
-            spans.append(self._arrival)
-        return Carried(self.books.sequence_after(spans), spans, self.books.set_aside, self.books.lost_without_rows())
+        return Carried(
+            commit=self.books.commit,
+            sequence=self.books.sequence_after(spans),
+            beside=self.books.beside(),
+            spans=spans,
+            arrival=self._arrival,
+            set_aside=self.books.set_aside,
+            losses=self.books.lost_without_rows(),
+        )
 
     def take_back(self, carried: Carried) -> None:
-        """Admit, above the limits if need be, what was carried over."""
+        """Take over what was carried; what arrived and was not admitted is never part of a commit."""
+        self._arrival = carried.arrival
+        if self.books.commit > carried.commit:
+            return  # the commit that failed was made after all
         for span in carried.spans:
             span.wait_again()
             self._number(span)
             self.line.append(span)
-        self.books.take_back(carried.set_aside, carried.losses, carried.sequence)
+        self.books.take_back(carried.beside, carried.set_aside, carried.losses, carried.sequence)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Log:
         try:
             self._streams[which].write(f"{prefix}{line}\n")
             self._streams[which].flush()
-        except OSError:  # nobody reads the log any more: that is no reason to stop forwarding
+        except (OSError, ValueError):  # nobody reads the log any more: that is no reason to stop forwarding
             return
 
     def _line(self, event: str, level: int, fields: dict[str, Any], *, bare: bool) -> str:

@@ -31,9 +31,9 @@ class Descriptors:
             self.release(self._least_missed())
 
     def _least_missed(self) -> Watched:
-        """Choose the one unused for longest, but not one that can never be opened again before its end was read."""
-        replaceable = (file for file in self._held if not (file.absent and file.unread))
-        return next(replaceable, next(iter(self._held)))
+        """Choose the one unused for longest, but rather one that can be opened again, and never the one used last."""
+        older = list(self._held)[:-1]
+        return next((file for file in older if not (file.absent and file.unread)), older[0])
 
     def release(self, file: Watched) -> None:
         if file.fd >= 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from weir.core.changes import Change, SetAside, StoreState, StreamState
-from weir.core.errors import StoreFailed, StoreUnusable
+from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
 from weir.core.span import Span
@@ -26,6 +26,7 @@ from weir.store.files import FileTable
 from weir.store.schema import COLUMNS, LAW, SCHEMA, SEQ_MASK, STREAM_SHIFT, VERSION
 
 PAGE_BYTES = 4096
+QUARANTINE_ROW_BYTES = 200  # what a row of the quarantine costs beside the record in it
 CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
 
 Clock = Callable[[], float]
@@ -34,11 +35,22 @@ Clock = Callable[[], float]
 class Store:
     """The state of one forwarder. Every method may raise `StoreFailed`."""
 
-    def __init__(self, directory: StateDirectory, clock: Clock, *, quarantine_max_bytes: int) -> None:
+    def __init__(
+        self,
+        directory: StateDirectory,
+        clock: Clock,
+        *,
+        quarantine_max_bytes: int = 0,
+        mend: bool = True,
+        doubted: bool = False,
+    ) -> None:
         """Open the database in a directory that this process owns; a damaged one is moved aside for a new one.
 
-        `moved_aside` says where to. Raises `StoreUnusable` for a database of a newer version.
+        `moved_aside` says where to. Without `mend` a damaged one is left alone. Where `doubted`, every page of it is
+        checked. Raises `StoreUnusable` for a database of a newer version, or a damaged one that is left alone.
         """
+        self._mend = mend
+        self._doubted = doubted
         self.directory = directory
         self.moved_aside: Path | None = None
         self._clock = clock
@@ -48,14 +60,16 @@ class Store:
         self._files = FileTable(self._database)
         directory.keep_reserve()
         with _or_closed(self._database), _translated():
-            self._quarantine_bytes: int = self._one("SELECT coalesce(sum(length(body)), 0) FROM quarantine")
+            self._quarantine_bytes: int = self._one(
+                f"SELECT coalesce(sum(length(body) + {QUARANTINE_ROW_BYTES}), 0) FROM quarantine"
+            )
             self._bytes_written = self._one("SELECT bytes_written FROM store")
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
         if self.directory.has_only_log():
-            self.moved_aside = self.directory.move_aside()
+            self._set_database_aside()
         try:
             return self._open_or_create()
         except sqlite3.OperationalError as error:  # the disk or the directory, not what lies in the file
@@ -73,10 +87,12 @@ class Store:
             try:
                 _configure(database)
                 version = database.execute("PRAGMA user_version").fetchone()[0]
+                if self._doubted:
+                    _check_pages(database)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
-                self.moved_aside = self.directory.move_aside()  # before it is closed, for SQLite then deletes its log
+                self._set_database_aside()  # before it is closed, for SQLite then deletes its log
                 raise
             if version > VERSION:
                 path = self.directory.database
@@ -85,6 +101,11 @@ class Store:
             if not version:
                 self._create(database)
         return database
+
+    def _set_database_aside(self) -> None:
+        if not self._mend:
+            raise StoreUnusable(f"{self.directory.database} is damaged; `weir run` sets it aside and begins a new one")
+        self.moved_aside = self.directory.move_aside()
 
     def _create(self, database: sqlite3.Connection) -> None:
         database.execute("BEGIN IMMEDIATE")
@@ -121,7 +142,7 @@ class Store:
         Until a commit ends the run every stop is an unclean one. After an unclean stop, as many records may arrive
         twice as the settings of that run allowed.
         """
-        with self._transaction():
+        with self._room_to_count(), self._transaction():
             self._database.execute(
                 "UPDATE store SET possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
                 " clean = 0, boot = ?, thing = ?, duplicate_bound = ?",
@@ -137,13 +158,13 @@ class Store:
         """List every stream that ever had a place here, with what is known of it."""
         with _translated():
             found = self._database.execute(
-                f"SELECT id, name, mode, backlog_bytes, sequence, positions, {', '.join(COLUMNS)}"
+                f"SELECT id, name, mode, commits, backlog_bytes, sequence, positions, {', '.join(COLUMNS)}"
                 " FROM stream ORDER BY id"
             ).fetchall()
             return [self._stream(row) for row in found]
 
     def _stream(self, row: rows.Row) -> StreamState:
-        stream, name, mode, backlog_bytes, sequence, positions = row[:6]
+        stream, name, mode, commits, backlog_bytes, sequence, positions = row[:7]
         files = self._files.load(stream, json.loads(positions))
         first, last = stream << STREAM_SHIFT, (stream << STREAM_SHIFT) + SEQ_MASK
         newest = self._one("SELECT max(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
@@ -152,8 +173,9 @@ class Store:
         return StreamState(
             stream=stream,
             name=name,
+            commit=commits,
             mode=mode,
-            counts=rows.counts_of(row[6:]),
+            counts=rows.counts_of(row[7:]),
             backlog_bytes=backlog_bytes,
             sequence=sequence,
             next_seq=next_seq,
@@ -229,11 +251,12 @@ class Store:
         self._write_stream(change)
 
     def _write_stream(self, change: Change) -> None:
-        names = ("updated", "sequence", "backlog_bytes", "positions", *COLUMNS)
+        names = ("updated", "commits", "sequence", "backlog_bytes", "positions", *COLUMNS)
         self._database.execute(
             f"UPDATE stream SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
             (
                 self._clock(),
+                change.commit,
                 change.sequence,
                 change.backlog_bytes,
                 json.dumps(self._files.hot(change.stream), separators=(",", ":")),
@@ -250,9 +273,11 @@ class Store:
         )
 
     def _set_aside(self, stream: int, entry: SetAside) -> None:
-        room = self._quarantine_max_bytes - self._quarantine_bytes
-        kept = entry.reject.kept if len(entry.reject.kept) <= room else b""  # the count and the hash always have room
-        self._quarantine_bytes += len(kept)
+        room = self._quarantine_max_bytes - self._quarantine_bytes - QUARANTINE_ROW_BYTES
+        if room < 0:
+            return  # the counters have it; a row for each bad line would fill the disk in the end
+        kept = entry.reject.kept if len(entry.reject.kept) <= room else b""
+        self._quarantine_bytes += QUARANTINE_ROW_BYTES + len(kept)
         self._database.execute(
             "INSERT INTO quarantine (record, stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
             " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -315,13 +340,14 @@ class Store:
         wal = Path(f"{self.directory.database}-wal")
         with self._room_to_count(), _translated():
             size = wal.stat().st_size if wal.exists() else 0
-            if not always and size < min(CHECKPOINT_BYTES, self.free_bytes() // 2):
+            if not always and size < min(CHECKPOINT_BYTES, self.directory.free_bytes() // 2):
                 return
-            # The log is emptied every time, so its size now is what was written to it since.
-            self._bytes_written += size
+            # The log is emptied every time, so its size now is what was written to it since. Only a passive checkpoint
+            # tells how many pages it moved.
+            _, _, pages = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._bytes_written += size + max(0, pages) * PAGE_BYTES
             self._database.execute("UPDATE store SET bytes_written = ?", (self._bytes_written,))
-            _, _, pages = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._bytes_written += max(0, pages) * PAGE_BYTES
         self.directory.keep_reserve()  # it may have been given up, and there is room again
 
     @contextlib.contextmanager
@@ -344,10 +370,6 @@ class Store:
     def _one(self, statement: str, *values: int) -> Any:  # noqa: ANN401 - SQLite's own types
         row = self._database.execute(statement, values).fetchone()
         return row[0] if row else None
-
-    def free_bytes(self) -> int:
-        """Count the bytes that may still be written on the disk."""
-        return self.directory.free_bytes()
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back. The directory stays owned."""
@@ -385,10 +407,17 @@ def _configure(database: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA {pragma}").fetchall()
 
 
+def _check_pages(database: sqlite3.Connection) -> None:
+    found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         message = f"{type(error).__name__}: {error}"
-        raise StoreFailed(message) from error
+        kind = StoreDamaged if type(error) is sqlite3.DatabaseError else StoreFailed
+        raise kind(message) from error

@@ -13,7 +13,6 @@ from typing import Literal
 
 from weir.core.changes import StreamState
 from weir.core.ports import Source, Transport
-from weir.core.positions import FilePosition
 from weir.core.settings import Settings, StreamSettings
 from weir.core.span import RECORD_OVERHEAD
 from weir.forwarder.forwarder import Clock
@@ -44,8 +43,8 @@ def max_record_bytes(settings: Settings, name: str) -> int:
 def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -> MakeStore:
     """Give what opens the store, again and again if need be, in a directory that is owned once."""
 
-    def make() -> Store:
-        store = Store(directory, time, quarantine_max_bytes=settings.state.quarantine_max_bytes)
+    def make(*, doubted: bool) -> Store:
+        store = Store(directory, time, quarantine_max_bytes=settings.state.quarantine_max_bytes, doubted=doubted)
         if store.moved_aside is not None:
             notice("state_recovered", reason="the database could not be read", aside=str(store.moved_aside))
         return store
@@ -56,12 +55,23 @@ def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -
 def source_maker(settings: Settings, inbox: Inbox, notice: Notice) -> MakeSource:
     """Give what makes the source of a stream."""
 
-    def make(name: str, state: StreamState, store: LedgerStore) -> Source:
+    def make(name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
         stream = settings.streams[name]
         limit = max_record_bytes(settings, name)
         if stream.source.type == "stdin":
             return _pipe(stream, limit, state, inbox)
-        return _directory(name, stream, limit, state, store, notice)
+        from weir.sources.directory import DirectorySource  # noqa: PLC0415 - only where there is a directory
+
+        return DirectorySource(
+            stream.source,
+            stream=state.stream,
+            known=state.files,
+            max_record_bytes=limit,
+            same_boot=same_boot,
+            clock=time,
+            pending=store.holds,
+            notice=lambda event, fields: notice(event, stream=name, **fields),
+        )
 
     return make
 
@@ -77,26 +87,6 @@ def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) 
         clock=time,
         wake=inbox.wake,
         first_sequence=state.sequence,
-    )
-
-
-def _directory(  # noqa: PLR0917 - what a source of files needs
-    name: str, stream: StreamSettings, limit: int, state: StreamState, store: LedgerStore, notice: Notice
-) -> Source:
-    from weir.sources.directory import DirectorySource  # noqa: PLC0415 - only where there is a directory
-
-    def pending(file: FilePosition) -> bool:
-        return store.holds(file)
-
-    return DirectorySource(
-        stream.source,
-        stream=state.stream,
-        known=state.files,
-        max_record_bytes=limit,
-        same_boot=store.state().same_boot,
-        clock=time,
-        pending=pending,
-        notice=lambda event, fields: notice(event, stream=name, **fields),
     )
 
 

@@ -28,6 +28,7 @@ from weir.store.directory import StateDirectory
 from weir.wiring import assembly
 
 FLUSH_SECONDS = 1.0
+UNFINISHED = 3  # the exit code where something is pending, or not committed
 
 
 class Display(Protocol):
@@ -67,7 +68,7 @@ class Machine:
         self.inbox = inbox
         make_store = assembly.store_maker(settings, directory, log)
         make_source = assembly.source_maker(settings, inbox, log)
-        self.ledger = Ledger(settings, make_store, make_source, log)
+        self.ledger = Ledger(settings, make_store, make_source, directory.free_bytes, log)
         self.forwarder = Forwarder(
             settings=settings,
             ledger=self.ledger,
@@ -93,11 +94,13 @@ class Machine:
             if self._finished(once=once):
                 break
             if once and self._stuck(drain_timeout):
-                code = 3
+                code = UNFINISHED
                 break
+            self.forwarder.wait()
         if self._display is not None:
             self._display.close()
-        self.forwarder.stop()
+        if not self.forwarder.stop():
+            code = UNFINISHED
         control.close()
         self._say_stopped()
         return code
@@ -123,15 +126,15 @@ class Machine:
     def view(self) -> View:
         """Show this forwarder as it is now."""
         forwarder, ledger = self.forwarder, self.ledger
-        store = ledger.state
+        store = ledger.state if ledger.opened else None
         return View(
-            epoch=store.epoch,
-            epoch_since=store.epoch_since,
+            epoch=store.epoch if store else None,
+            epoch_since=store.epoch_since if store else None,
             streams=ledger.views(forwarder.window.by_stream()),
-            possible_twins=store.possible_twins,
-            state_lost=store.state_lost,
+            possible_twins=store.possible_twins if store else 0,
+            state_lost=store.state_lost if store else 0,
             duplicate_bound=self._settings.duplicate_bound,
-            bytes_written=ledger.store.bytes_written,
+            bytes_written=ledger.bytes_written,
             oldest_at=ledger.oldest_at(),
             updated=ledger.updated,
             state=forwarder.state,
@@ -212,7 +215,7 @@ class Machine:
             endpoint=self._settings.connection.endpoint,
             clientId=self._settings.client_id,
             statePath=str(self._directory.path),
-            epoch=self.ledger.state.epoch,
+            epoch=self.view().epoch,
             **{name: counts[name] for name in ("pending", "read", "delivered")},
             dropped=sum(counts[name] for name in DROPPED.values()),
             quarantined=sum(counts[name] for name in QUARANTINED.values()),
