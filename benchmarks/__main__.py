@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmarks import figures, surroundings
 from benchmarks.figures import Figure
-from benchmarks.forwarder import WINDOW
+from benchmarks.gateway import WINDOW
 from benchmarks.large import LARGE, Large
 from benchmarks.processes import ROOT
 from benchmarks.throughput import BACKLOG, DIRECTORY, Throughput
@@ -78,7 +78,7 @@ def _broker(directory: Path, certificates: Certificates) -> Iterator[Broker]:
 
 
 def _about(names: Sequence[str], sizes: Sizes, surroundings: str) -> str:
-    words = "python -m benchmarks " + " ".join(names) + f" --rounds {sizes.rounds}"
+    words = f"python -m benchmarks {' '.join(names)} --rounds {sizes.rounds}"
     how = (
         f"{sizes.records:,} records of {RECORD_BYTES} bytes, one a message, QoS 1, {WINDOW} in flight at most, pace "
         f"off; `{LARGE}`: {sizes.backlog:,} records in the store. The ceiling is the bare client library with the same "

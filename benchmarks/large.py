@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.figures import RATIO, Figure, ratios
-from benchmarks.forwarder import Forwarder, end_process
+from benchmarks.gateway import Gateway, end_process
 from benchmarks.processes import peak_mib
 from benchmarks.workload import write_records
 from tests.broker import Broker
@@ -27,8 +27,8 @@ class Large:
         self._records = records
         self._input = directory / "records.jsonl"
         self._broker = broker
-        self._full = Forwarder(directory / "full", broker)
-        self._empty = Forwarder(directory / "empty", broker)
+        self._full = Gateway(directory / "full", broker)
+        self._empty = Gateway(directory / "empty", broker)
         self._peaks: list[float] = []
         self._starts: dict[signal.Signals, list[float]] = {way: [] for way in _WAYS}
         self._started = 0
@@ -69,12 +69,12 @@ class Large:
         self._started += 1
         self._full.topic = topic = f"start/{self._started}"
         begun = time.monotonic()
-        process = self._full.start()
-        observer.wait_for(lambda: observer.messages and observer.messages[-1].topic == topic)
-        seconds = time.monotonic() - begun
-        time.sleep(random.uniform(0, _RUN_SECONDS_A_RECORD * self._records))  # noqa: S311 - not a secret
-        self._peaks.append(peak_mib(process.pid))
-        end_process(process, end)
+        with self._full.draining() as process:
+            observer.wait_for(lambda: observer.messages and observer.messages[-1].topic == topic)
+            seconds = time.monotonic() - begun
+            time.sleep(random.uniform(0, _RUN_SECONDS_A_RECORD * self._records))  # noqa: S311 - not a secret
+            self._peaks.append(peak_mib(process.pid))
+            end_process(process, end)
         return seconds
 
     def _start_figures(self) -> list[Figure]:
@@ -88,13 +88,11 @@ class Large:
         ]
 
     def _measure_status(self, rounds: int) -> tuple[list[float], list[float]]:
-        nothing = self._input.with_name("nothing")
-        nothing.touch()
-        self._empty.fill(nothing, 0, signal.SIGTERM)
-        times: dict[Forwarder, list[float]] = {self._full: [], self._empty: []}
+        self._empty.begin_empty()
+        times: dict[Gateway, list[float]] = {self._full: [], self._empty: []}
         for _ in range(2 * rounds):
-            for forwarder in random.sample(list(times), len(times)):
+            for gateway in random.sample(list(times), len(times)):
                 begun = time.monotonic()
-                forwarder.ask_status()
-                times[forwarder].append(time.monotonic() - begun)
+                gateway.ask_status()
+                times[gateway].append(time.monotonic() - begun)
         return times[self._full], times[self._empty]

@@ -36,9 +36,9 @@ def watch_last_outcome(marks: Marks) -> None:
     """Take the moment of the last PUBACK; the CPU time is that of a moment later, in which the loop only waits."""
     stop = Forwarder.stop
 
-    def stopping(forwarder: Forwarder) -> None:
+    def stopping(forwarder: Forwarder) -> bool:
         marks["last"] = Mark(forwarder.progress_at, time.process_time())
-        stop(forwarder)
+        return stop(forwarder)
 
     Forwarder.stop = stopping  # type: ignore[assignment,method-assign]
 

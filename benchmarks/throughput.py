@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.figures import RATIO, Figure, ratios
-from benchmarks.forwarder import TOPIC, WINDOW, Forwarder
+from benchmarks.gateway import TOPIC, WINDOW, Gateway
 from benchmarks.processes import Run, measure, python
 from benchmarks.workload import write_records
 from tests.broker import Broker
@@ -40,7 +40,7 @@ class Throughput:
         """Measure the ceiling and these beside it."""
         wanted = [name for name in (DIRECTORY, BACKLOG) if name in names]
         if BACKLOG in wanted:
-            Forwarder(self._filled, self._broker).fill(self._input, self._records, signal.SIGTERM)
+            Gateway(self._filled, self._broker).fill(self._input, self._records, signal.SIGTERM)
         results: dict[str, list[Run]] = {name: [] for name in (CEILING, *wanted)}
         for number in range(1, rounds + 1):
             for name in random.sample(list(results), len(results)):
@@ -62,13 +62,13 @@ class Throughput:
     def _measure_in(self, directory: Path, name: str) -> Run:
         if name == CEILING:
             return self._ceiling(directory)
-        forwarder = Forwarder(directory, self._broker)
+        gateway = Gateway(directory, self._broker)
         if name == DIRECTORY:
-            return forwarder.drain_directory(self._inbox, self._records)
-        forwarder.state.mkdir(mode=0o700)
+            return gateway.drain_directory(self._inbox, self._records)
+        gateway.state.mkdir(mode=0o700)
         for file in (self._filled / "state").glob("weir.db*"):
-            shutil.copy2(file, forwarder.state)
-        return forwarder.drain_backlog(self._records)
+            shutil.copy2(file, gateway.state)
+        return gateway.drain_backlog(self._records)
 
     def _ceiling(self, directory: Path) -> Run:
         directory.mkdir()

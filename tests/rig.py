@@ -263,6 +263,16 @@ class Rig:
         self.forwarder.stop()
         self._leave()
 
+    def die(self) -> None:
+        """End the run without a word: what was not committed is gone."""
+        self._leave()
+
+    def end_input(self) -> None:
+        """Let the producer of a pipe end."""
+        if self._pipe is not None:
+            os.close(self._pipe[1])
+            self._pipe = (self._pipe[0], os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+
     def _leave(self) -> None:
         self._left = True
         for stream in self.ledger.streams:

@@ -286,6 +286,15 @@ def test_a_skipped_file_is_looked_at_again_when_it_changes(box: Inbox) -> None:
     assert box.counts().skipped_files == 1
 
 
+def test_a_skipped_file_with_two_names_is_left_alone_under_both(box: Inbox) -> None:
+    box.write("a.json", b'{"a":1}\n')
+    (box.path / "b.json").hardlink_to(box.path / "a.json")
+    box.pass_on(30.0)
+    assert box.counts().skipped_files == 1
+    assert len(box.events) == 1
+    assert box.source.unread() == (0, 0)
+
+
 def test_the_configured_format_is_taken_at_its_word(path: Path) -> None:
     box = Inbox(path, format="lines")
     box.write("a.csv", b"a,b\n")

@@ -12,6 +12,8 @@ from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.span import SPAN_RECORDS, Span, make_span
 
+EPOCH = 1_700_000_000.0  # the wall time at the monotonic time 0
+
 
 class Tape:
     """What there is to read: it outlives every reader of it, as a file or a pipe outlives a process."""
@@ -56,11 +58,11 @@ class FakeSource:
         records = [self._tape.records[index] for index in fresh]
         self._next += len(records)
         offset = self._tape.begins[first]
-        return make_span(records, offset=offset, at=now, read_at=now, file=self._file) if records else None
+        return make_span(records, offset=offset, at=EPOCH + now, read_at=now, file=self._file) if records else None
 
     def _from_pipe(self, limit: int, now: float) -> Span | None:
         records = self._tape.records[self._next : self._next + limit]
-        span = make_span(records, offset=self._sequence, at=now, read_at=now) if records else None
+        span = make_span(records, offset=self._sequence, at=EPOCH + now, read_at=now) if records else None
         self._next += len(records)
         self._tape.taken = self._next
         self._sequence += len(records)

@@ -285,6 +285,6 @@ def test_through_any_faults_the_law_holds_and_nothing_is_unaccounted_for(
         dropped = sum(counts[accounting.DROPPED[reason]] for reason in accounting.DROP_REASONS)
         if feed == "directory" or "crash" not in faults:
             assert counts["read"] == len(records)
-            assert lost <= dropped <= lost + counts["droppedAfterAttempt"]
+            assert lost <= dropped <= lost + counts["droppedAfterAttempt"] + bench.twins
         if mode in HOLD_MODES:
             assert dropped == 0

@@ -57,7 +57,7 @@ class Shelf:
         self.line.forget(keep_bytes=40)
 
     def feed(self, end: End) -> None:
-        gap = self.line.lacks(end)
+        gap = self.line.lacks(end) or self.line.lacks_durable()
         assert gap is not None
         between = sorted(seq for seq in self.spans if gap.after < seq < gap.before and self.spans[seq].left)
         seqs = between[:2] if end is End.OLD else between[-2:]

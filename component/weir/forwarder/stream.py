@@ -340,6 +340,7 @@ class Stream:
             return  # the commit that failed was made after all
         for span in carried.spans:
             span.wait_again()
+            span.counted, span.dirty = span.settled, False  # what was dropped of it is in the losses; the rest is new
             self._number(span)
             self.line.append(span)
         self.books.take_back(carried.beside, carried.set_aside, carried.losses, carried.sequence)

@@ -139,7 +139,7 @@ class Inventory:
         if entry is not None:
             return self._meet_resting(seen, entry, now)
         if seen.inode in self.gone:
-            return True
+            return not self.skips.holds(seen.name, seen.inode, (seen.size, seen.mtime))
         if seen.matches:
             self._meet_new(seen)
         return False

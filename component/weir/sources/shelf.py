@@ -132,6 +132,10 @@ class Roll(Generic[T]):
         """List who has not been seen since the last turn-over."""
         return list(self._rest)
 
+    def forget_missing(self) -> None:
+        """Begin a new roll call without those who were not seen in the last one."""
+        self._seen, self._rest = {}, self._seen
+
     def turn_over(self) -> None:
         """Begin a new roll call; nobody has been seen."""
         self._seen.update(self._rest)

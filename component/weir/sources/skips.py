@@ -18,26 +18,30 @@ Notice = Callable[[str, dict[str, object]], None]
 
 
 class Skips:
-    """The skipped things of one directory, by name and inode."""
+    """The skipped things of one directory: counted by name and inode, left alone by inode."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
         # A hash stands for name and inode: two that collide are counted as one, which at 64 bits nobody will see.
-        self._known: Roll[int] = Roll()
+        self._counted: Roll[bool] = Roll()
+        self._looks: Roll[int] = Roll()  # how a file looked that is not worth another try while it looks so
         self._said = 0
         self._unsaid = 0
         self.count = 0
 
     def add(self, name: bytes, inode: int, reason: str, look: tuple[int, int] | None = None) -> None:
-        """Skip something; with a `look` (size, modification time) it is not worth another try while it looks so."""
+        """Skip something; with a `look` (size, modification time) it is left alone until that changes."""
+        if look is not None and len(self._looks) < MAX_KNOWN:
+            self._looks.put(inode, hash(look))
         key = hash((name, inode))
-        known = key in self._known
-        if not known and len(self._known) >= MAX_KNOWN:
-            return
-        self._known.put(key, hash(look))
-        if known:
-            return
-        self.count += 1
+        if key in self._counted:
+            self._counted.confirm(key)
+        elif len(self._counted) < MAX_KNOWN:
+            self._counted.put(key, True)  # noqa: FBT003 - there is nothing more to say of it
+            self.count += 1
+            self._say(name, reason)
+
+    def _say(self, name: bytes, reason: str) -> None:
         if self._said < MAX_EVENTS:
             self._said += 1
             self._notice("source_skipped", {"file": os.fsdecode(name), "reason": reason})
@@ -45,16 +49,15 @@ class Skips:
             self._unsaid += 1
 
     def holds(self, name: bytes, inode: int, look: tuple[int, int]) -> bool:
-        """Tell whether this was skipped and still looks as it did."""
-        key = hash((name, inode))
-        self._known.confirm(key)
-        return self._known.get(key) == hash(look)
+        """Tell whether a file is to be left alone, since it looks as it did when it was skipped."""
+        self._counted.confirm(hash((name, inode)))
+        self._looks.confirm(inode)
+        return self._looks.get(inode) == hash(look)
 
     def end_scan(self) -> None:
         """Forget what a complete scan did not show."""
         if self._unsaid:
             self._notice("source_skipped", {"files": self._unsaid, "reason": "more of them"})
         self._said = self._unsaid = 0
-        for key in self._known.missing():
-            self._known.pop(key)
-        self._known.turn_over()
+        self._counted.forget_missing()
+        self._looks.forget_missing()

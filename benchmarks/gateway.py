@@ -1,4 +1,8 @@
-"""One Weir to be measured: its state, its configuration, and the process while it runs."""
+"""One gateway with Weir on it: its state, its configuration, and what is done with them.
+
+Owns the command lines. Everything goes through the program as a person has it, so that nothing is measured that nobody
+would run; only where the time between two moments inside of it is wanted, it runs under the stopwatch.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.processes import ROOT, TIMEOUT_SECONDS, Run, environment, measure, peak_mib, python
 from tests.broker import Broker
@@ -27,7 +33,7 @@ _SETTINGS = {
 }
 
 
-class Forwarder:
+class Gateway:
     """A state directory and what is done to it."""
 
     def __init__(self, directory: Path, broker: Broker, *, topic: str = TOPIC) -> None:
@@ -59,8 +65,12 @@ class Forwarder:
 
     def fill(self, input_file: Path, records: int, end: signal.Signals) -> float:
         """Take a backlog from a pipe while there is no broker, and end in this way; give the peak memory in MiB."""
-        with input_file.open("rb") as file, subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as producer:
-            process = self._start(self._arguments(self._of_a_pipe(), NOBODY_LISTENS), stdin=producer.stdout)
+        arguments = self._arguments(self._of_a_pipe(), NOBODY_LISTENS)
+        with (
+            input_file.open("rb") as file,
+            subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as producer,
+            self._running(arguments, producer.stdout) as process,
+        ):
             deadline = time.monotonic() + TIMEOUT_SECONDS
             while self.status()["records"]["pending"] < records:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -68,22 +78,33 @@ class Forwarder:
                 time.sleep(_LOOK_AGAIN_SECONDS)
             peak = peak_mib(process.pid)
             end_process(process, end)
-        return peak
+            return peak
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Begin to forward what lies in the store, and return at once."""
-        return self._start(self._arguments(self._of_a_pipe(), self._broker.port), stdin=subprocess.DEVNULL)
+    def begin_empty(self) -> None:
+        """Make a store with nothing in it."""
+        with self._running(["--once", *self._arguments(self._of_a_pipe(), NOBODY_LISTENS)]) as process:
+            if process.wait(TIMEOUT_SECONDS):
+                raise RuntimeError(self._log())
 
-    def _start(self, arguments: list[str], stdin: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as Popen has it
+    def draining(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Begin to forward what lies in the store; what still runs at the end of the block is killed."""
+        return self._running(self._arguments(self._of_a_pipe(), self._broker.port))
+
+    @contextmanager
+    def _running(self, arguments: list[str], stdin: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
         with (self.directory / "run.log").open("wb") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 python("weir.cli", "run", *arguments),
-                stdin=stdin,
+                stdin=stdin or subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env=environment(),
             )
+        try:
+            yield process
+        finally:
+            end_process(process, signal.SIGKILL)
 
     def _log(self) -> str:
         return (self.directory / "run.log").read_text(errors="replace")

@@ -1,0 +1,286 @@
+"""What the loop does over time: fairness, holds, stalls that must not be, and links of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.loop import Loop
+
+Make = Callable[..., Loop]
+FRONT, ROLLING, HOLD = {"queue": {"mode": 1}}, {"queue": {"mode": 3, "maxRecords": 100}}, {"queue": {"mode": 4}}
+
+
+def numbered(count: int, name: str = "r") -> list[bytes]:
+    return [f"{name}{number}".encode() for number in range(count)]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    loops: list[Loop] = []
+
+    def begin(streams: dict[str, dict[str, Any]], **changes: Any) -> Loop:
+        loops.append(Loop(tmp_path, streams, **changes))
+        return loops[-1]
+
+    yield begin
+    for loop in loops:
+        if not loop.transport.closed:
+            loop.close()
+
+
+# -- whose turn it is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_second", [1, 7, 15, 16, 90])
+def test_streams_of_one_priority_share_the_pace(make: Make, per_second: int) -> None:
+    loop = make({"a": HOLD, "b": HOLD}, pace={"publishesPerSecond": per_second, "bytesPerSecond": None})
+    for name in ("a", "b"):
+        loop.write(name, *numbered(1_000))
+    loop.run(40)
+    ours, theirs = len(loop.received_of("a")), len(loop.received_of("b"))
+    assert ours + theirs >= 40 * per_second - per_second or ours + theirs == 2_000
+    assert abs(ours - theirs) <= (ours + theirs) / 8 + 2
+
+
+@pytest.mark.parametrize("per_second", [1, 7, 16, 90])
+def test_a_higher_priority_goes_first_and_the_lowest_has_every_sixteenth_turn(make: Make, per_second: int) -> None:
+    pace = {"publishesPerSecond": per_second, "bytesPerSecond": None}
+    loop = make({"low": HOLD, "high": {**HOLD, "priority": 5}, "low2": HOLD}, pace=pace)
+    for name in ("low", "high", "low2"):
+        loop.write(name, *numbered(2_000))
+    loop.run(64 if per_second < 90 else 10)
+    total = len(loop.received)
+    lows = [len(loop.received_of(name)) for name in ("low", "low2")]
+    assert abs(sum(lows) - total / 16) <= 1
+    assert abs(lows[0] - lows[1]) <= 1
+
+
+# -- what must not be held up -----------------------------------------------------------------------------------------
+
+
+def test_what_a_commit_made_durable_goes_at_once(make: Make) -> None:
+    loop = make({"a": HOLD}, pipe=True)
+    loop.run(3)
+    loop.write("a", *numbered(600))
+    begin = loop.inbox.now
+    while not loop.received:
+        loop.turn()
+    assert loop.inbox.now - begin <= 0.2
+
+
+def test_a_flood_that_is_dropped_keeps_nobody_from_connecting_or_from_being_heard(make: Make) -> None:
+    loop = make({"a": ROLLING}, pipe=True, reachable=False)
+    loop.run(1)
+    attempts, waits = loop.transport.attempts, loop.inbox.waits
+    loop.write("a", *numbered(50_000))
+    for _ in range(200):
+        loop.inbox.now += 0.1  # the work takes time, though the loop never waits
+        loop.turn()
+    assert loop.inbox.waits == waits + 200
+    assert loop.transport.attempts >= attempts + 10
+    assert loop.counts("a")["dropped.queueFullFront"] == 49_900
+
+
+def test_the_backlog_goes_on_while_the_freshest_records_wait_for_their_commit(make: Make) -> None:
+    loop = make({"a": FRONT}, pipe=True, reachable=False, commit_seconds=10)
+    loop.write("a", *numbered(2_000))
+    loop.run(11)
+    assert loop.counts("a")["pending"] == 2_000
+    loop.transport.reachable = True
+    loop.write("a", b"fresh")
+    loop.run(3)
+    assert len(loop.received) > 1_000
+
+
+def test_an_idle_loop_hardly_wakes(make: Make) -> None:
+    loop = make({"a": HOLD, "b": ROLLING})
+    loop.run(5)
+    waits = loop.inbox.waits
+    loop.run(100)
+    assert loop.inbox.waits - waits <= 210
+
+
+# -- holds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_window_that_moves_is_not_a_hold_and_one_that_does_not_is_told_once(make: Make) -> None:
+    loop = make({"a": HOLD}, gate={"maxInFlight": 5}, pace={"publishesPerSecond": 5, "bytesPerSecond": None})
+    loop.write("a", *numbered(500))
+    loop.run(30)
+    assert not loop.told("held")
+    loop.transport.hold_acks = True
+    loop.run(40)
+    assert [told["reason"] for told in loop.told("held")] == ["inFlight"]
+    loop.transport.hold_acks = False
+    loop.transport.ack_all()
+    loop.run(5)
+    assert [told["reason"] for told in loop.told("released")] == ["inFlight"]
+
+
+def test_a_pause_holds_what_goes_out_and_costs_a_directory_nothing(make: Make) -> None:
+    loop = make({"a": ROLLING})
+    loop.run(1)
+    loop.forwarder.paused = True
+    loop.write("a", *numbered(1_000))
+    loop.run(60)
+    assert (loop.forwarder.held_by, loop.received) == ("paused", [])
+    loop.forwarder.paused = False
+    loop.run(10)
+    assert loop.received == numbered(1_000)
+    assert loop.counts("a")["dropped.queueFullFront"] == 0
+
+
+def test_operations_of_others_hold_the_gate_and_it_looks_again_by_itself(make: Make) -> None:
+    loop = make({"a": HOLD}, gate={"maxIncomplete": 20, "maxInFlight": 20})
+    loop.run(1)
+    loop.transport.others_publish(20)
+    loop.write("a", *numbered(10))
+    loop.run(1)
+    assert (loop.forwarder.held_by, loop.received) == ("others", [])
+    loop.transport.others_settle()
+    loop.run(0.3)
+    assert len(loop.received) == 10
+    assert loop.transport.generation == 1
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_with_nothing_to_carry_for_long_drops_nothing_of_a_large_file(make: Make) -> None:
+    loop = make({"a": ROLLING})
+    loop.run(60)
+    loop.write("a", *numbered(5_000))
+    loop.run(10)
+    assert loop.received == numbered(5_000)
+
+
+def test_while_the_first_connection_is_being_made_a_directory_waits(make: Make) -> None:
+    loop = make({"a": ROLLING})
+    loop.transport.online = False
+    loop.write("a", *numbered(5_000))
+    loop.run(10)
+    assert loop.received == numbered(5_000)
+
+
+def test_a_link_that_carries_nothing_for_ten_seconds_makes_room_by_the_mode(make: Make) -> None:
+    loop = make({"a": ROLLING})
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(5_000))
+    loop.run(9)
+    assert loop.counts("a")["dropped.queueFullFront"] == 0
+    loop.run(5)
+    assert loop.counts("a")["dropped.queueFullFront"] == 5_000 - 100 - 50  # what is in flight is not the queue's
+
+
+def test_an_operation_that_never_has_an_outcome_costs_the_connection_object_and_no_record(make: Make) -> None:
+    loop = make({"a": HOLD}, connection={"operationTimeoutSeconds": 20})
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(10))
+    loop.run(55)
+    assert loop.transport.generation == 2
+    loop.transport.hold_acks = False
+    loop.run(30)
+    assert loop.counts("a")["delivered"] == 10
+    assert sorted(set(loop.received)) == sorted(numbered(10))
+    assert len(loop.received) - 10 <= loop.counts("a")["possibleTwins"]
+
+
+def test_what_is_in_flight_at_a_stop_is_told_as_possible_twins_and_sent_by_the_next_run(
+    make: Make, tmp_path: Path
+) -> None:
+    loop = make({"a": HOLD}, pipe=True)
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(10))
+    loop.run(2)
+    loop.close()
+    tapes = loop.tapes
+    loop = make({"a": HOLD}, pipe=True)
+    loop.tapes = tapes
+    assert loop.counts("a")["possibleTwins"] == 10
+    assert loop.ledger.state.possible_twins == 0  # it was a stop in order
+    loop.run(3)
+    assert loop.received == numbered(10)
+
+
+# -- age, disk, and streams that are gone -----------------------------------------------------------------------------
+
+
+def test_what_waits_too_long_expires_and_what_is_in_flight_does_not(make: Make) -> None:
+    loop = make({"a": {"queue": {"mode": 4, "maxAgeSeconds": 30}}}, gate={"maxInFlight": 5, "maxIncomplete": 5})
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(20))
+    loop.run(29)
+    assert loop.counts("a")["dropped.expired"] == 0
+    loop.run(5)
+    assert loop.counts("a")["dropped.expired"] == 15
+    loop.transport.hold_acks = False
+    loop.transport.ack_all()
+    loop.run(3)
+    assert loop.counts("a")["delivered"] == 5
+
+
+def test_a_stored_backlog_of_another_run_expires_by_the_wall_clock(make: Make) -> None:
+    aged = {"a": {"queue": {"mode": 3, "maxAgeSeconds": 100}}}
+    loop = make(aged, pipe=True, reachable=False)
+    loop.write("a", *numbered(10_000))
+    loop.run(50)
+    assert loop.counts("a")["pending"] == 10_000
+    now = loop.inbox.now
+    loop.close()
+    loop = make(aged, pipe=True, reachable=False, now=now + 60)
+    loop.run(5)
+    assert loop.counts("a")["dropped.expired"] == 10_000
+    assert loop.ledger.store.law() == []
+
+
+def test_a_low_disk_is_a_full_queue(make: Make) -> None:
+    loop = make({"a": {"queue": {"mode": 3, "maxRecords": 1_000}}}, pipe=True, reachable=False)
+    loop.write("a", *numbered(50))
+    loop.run(2)
+    loop.free_bytes = 0
+    loop.run(2)
+    loop.write("a", *numbered(200, "late"))
+    loop.run(2)
+    counts = loop.counts("a")
+    assert (counts["pending"], counts["dropped.queueFullFront"]) == (50, 200)
+    assert [one.reason for one in loop.forwarder.health.degraded] == ["diskLow"]
+    loop.free_bytes = 1 << 40
+    loop.write("a", *numbered(200, "later"))
+    loop.run(2)
+    assert loop.counts("a")["pending"] == 250
+    assert loop.forwarder.health.degraded == []
+
+
+def test_with_a_low_disk_a_directory_holds_in_every_mode(make: Make) -> None:
+    loop = make({"a": ROLLING, "b": HOLD}, reachable=False)
+    loop.free_bytes = 0
+    loop.run(2)
+    for name in ("a", "b"):
+        loop.write(name, *numbered(300))
+    loop.run(5)
+    assert [loop.stream(name).held_by for name in ("a", "b")] == ["diskLow", "diskLow"]
+    assert loop.counts("a")["dropped.queueFullFront"] == 0
+
+
+def test_a_stream_that_the_settings_do_not_name_keeps_its_records_until_it_is_back(make: Make) -> None:
+    loop = make({"a": HOLD, "b": HOLD}, pipe=True, reachable=False)
+    loop.write("a", *numbered(10))
+    loop.run(3)
+    loop.close()
+    loop = make({"b": HOLD}, pipe=True)
+    loop.run(3)
+    view = loop.ledger.views({})["a"]
+    assert (view.orphaned, view.counts["pending"], loop.received) == (True, 10, [])
+    loop.close()
+    loop = make({"a": HOLD}, pipe=True)
+    loop.run(3)
+    assert loop.received == numbered(10)
+    assert loop.ledger.store.law() == []
