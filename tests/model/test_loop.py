@@ -191,9 +191,7 @@ def test_an_operation_that_never_has_an_outcome_costs_the_connection_object_and_
     assert len(loop.received) - 10 <= loop.counts("a")["possibleTwins"]
 
 
-def test_what_is_in_flight_at_a_stop_is_told_as_possible_twins_and_sent_by_the_next_run(
-    make: Make, tmp_path: Path
-) -> None:
+def test_what_is_in_flight_at_a_stop_is_told_as_possible_twins_and_sent_by_the_next_run(make: Make) -> None:
     loop = make({"a": HOLD}, pipe=True)
     loop.run(1)
     loop.transport.hold_acks = True

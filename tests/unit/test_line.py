@@ -256,9 +256,9 @@ def test_what_is_not_durable_is_passed_over_and_the_backlog_behind_it_is_not() -
     assert line.peek() is None
     assert line.lacks_durable() is not None
     shelf.feed(End.NEW)
-    span = line.peek()
-    assert span is not None
-    assert span.payload(line.next_index(span)) == b"2"
+    found = line.peek()
+    assert found is not None
+    assert found.payload(line.next_index(found)) == b"2"
 
 
 def test_a_record_whose_file_vanished_is_not_sent_before_it_has_a_row() -> None:
