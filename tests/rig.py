@@ -5,6 +5,7 @@ Waiting costs no time: whenever the loop would wait, the clock is moved to where
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,6 +146,7 @@ class Rig:
     def begin(self, make_transport: Callable[[ByHand], Transport]) -> None:
         """Begin a run, as a process would that was just started."""
         self._left = False
+        self._sources: list[Source] = []
         self.inbox = ByHand()
         self.clock = Clock(lambda: EPOCH_SECONDS + self.inbox.now, lambda: self.inbox.now)
         self.owned = own(self.directory / "state", wait_seconds=0)
@@ -167,17 +169,21 @@ class Rig:
         return FaultyStore(self.owned, self.clock.wall, self.faults, doubted=doubted)
 
     def _make_source(self, name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
+        source: Source
         if self._pipe is None:
             make_source = assembly.source_maker(self.settings, self.inbox, self.notice)
-            return make_source(name, state, store, same_boot=same_boot)
-        return PipeSource(
-            self._pipe[0],
-            fmt="jsonl",
-            max_record_bytes=assembly.max_record_bytes(self.settings, name),
-            clock=self.clock.wall,
-            wake=self.inbox.wake,
-            first_sequence=state.sequence,
-        )
+            source = make_source(name, state, store, same_boot=same_boot)
+        else:
+            source = PipeSource(
+                self._pipe[0],
+                fmt="jsonl",
+                max_record_bytes=assembly.max_record_bytes(self.settings, name),
+                clock=self.clock.wall,
+                wake=self.inbox.wake,
+                first_sequence=state.sequence,
+            )
+        self._sources.append(source)
+        return source
 
     # The producer
 
@@ -275,9 +281,10 @@ class Rig:
 
     def _leave(self) -> None:
         self._left = True
-        for stream in self.ledger.streams:
-            stream.source.close()
-        self.ledger.store.close()
+        for source in self._sources:
+            source.close()
+        with contextlib.suppress(StoreFailed):  # there is none while it fails
+            self.ledger.store.close()
         self.owned.close()
         self.inbox.close()
 

@@ -8,100 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.checker import Evidence, judge
-from tests.fakes import FakeTransport
-from tests.rig import ByHand, Faults, Rig
-from weir.store.store import Store
+from tests.rig import Faults
+from tests.world import LIMITS, Case, World
 
-
-class Case(NamedTuple):
-    """Where the records come from, and what happens when there are too many."""
-
-    pipe: bool
-    mode: int
-    limit: str = "records"
-
-    def __str__(self) -> str:
-        return f"{'pipe' if self.pipe else 'directory'}-mode-{self.mode}-{self.limit}"
-
-
-LIMITS: dict[str, dict[str, object]] = {
-    "records": {"streams__telemetry__queue__maxRecords": 20},
-    "bytes": {"streams__telemetry__queue__maxRecords": "none", "streams__telemetry__queue__maxBytes": 1_500},
-}
 CASES = [Case(pipe, mode, limit) for pipe in (False, True) for mode in (0, 3, 4) for limit in LIMITS]
-
-
-class World:
-    """A rig with the broker in memory."""
-
-    def __init__(self, path: Path, case: Case, faults: Faults | None = None, **changes: object) -> None:
-        self.rig = Rig(
-            path,
-            self._make_transport,
-            pipe=case.pipe,
-            faults=faults,
-            **{
-                "streams__telemetry__queue__mode": case.mode,
-                **LIMITS[case.limit],
-                "gate__maxIncomplete": 10,
-                "gate__maxInFlight": 5,
-                "state__commitRecords": 15,
-                **changes,
-            },
-        )
-        self.rig.received = self.received
-
-    def _make_transport(self, inbox: ByHand) -> FakeTransport:
-        self.transport = FakeTransport(inbox.post, inbox.settled, reachable=False)
-        return self.transport
-
-    def received(self) -> list[bytes]:
-        return [message.payload for message in self.transport.received]
-
-    def live(self) -> None:
-        """Live through everything once: an outage with too many records, a good link, one that is lost with some out."""
-        rig, transport = self.rig, self.transport
-        rig.until(lambda: rig.forwarder.state == "offline", "the link is known to be down")
-        for _ in range(3):
-            rig.feed(20)
-            rig.seconds(1.2)
-        transport.resume()
-        rig.until(lambda: len(transport.received) > 7, "some arrive")
-        transport.hold_acks = True
-        rig.feed(20)
-        rig.seconds(1.2)
-        transport.interrupt()
-        rig.feed(10)
-        rig.seconds(1.2)
-        transport.hold_acks = False
-        transport.resume()
-        rig.drain()
-
-    def verify(self) -> None:
-        """Judge the whole life, and look into the store once more."""
-        rig = self.rig
-        rig.looks.append(rig.looks[-1]._replace(status=rig.document(), arrived=len(self.received())))
-        evidence = Evidence(rig.fed, self.received(), rig.looks, interrupted=1 << 30)
-        assert judge(evidence) == [], rig.events
-        assert rig.ledger.store.law() == []
-        assert rig.ledger.law_broken is False
-        rig.stop()
-        store = Store(rig.owned, rig.clock.wall, quarantine_max_bytes=0)
-        assert store.law() == []
-        store.close()
+Make = Callable[..., World]
+When = Callable[[int, str], str | None]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
+def make(tmp_path: Path) -> Iterator[Make]:
     worlds: list[World] = []
 
-    def make_one(case: Case, faults: Faults | None = None, **changes: object) -> World:
-        worlds.append(World(tmp_path / str(len(worlds)), case, faults, **changes))
+    def make_one(case: Case, when: When = lambda _number, _call: None, **changes: object) -> World:
+        worlds.append(World(tmp_path / str(len(worlds)), case, Faults(when), **changes))
         return worlds[-1]
 
     yield make_one
@@ -109,36 +32,119 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
         world.rig.close()
 
 
-Make = Callable[..., World]
+def judged(world: World) -> World:
+    """Judge the life of a world; a failure of the store may repeat what a kill may."""
+    rig = world.rig
+    world.kills = rig.faults.failures
+    assert world.verdict() == [], rig.events
+    assert rig.ledger.store.law() == []
+    assert not rig.ledger.law_broken
+    if world.case.pipe:  # it was never killed: nothing may be lost
+        assert rig.counts["read"] == len(rig.fed)
+    return world
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_without_a_failure_the_whole_life_is_in_order(make: Make, case: Case) -> None:
     world = make(case)
     world.live()
-    counts = world.rig.counts
-    assert (sum(counts[f"dropped.{reason}"] for reason in ("queueFullFront", "queueFullBack")) > 0) == (case.mode != 4)
+    counts = judged(world).rig.counts
+    assert (counts["dropped.queueFullFront"] + counts["dropped.queueFullBack"] > 0) == (case.mode != 4)
     assert counts["quarantined.malformed"] == len(world.rig.fed) // 13
-    world.verify()
+    assert counts["possibleTwins"] > 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_whichever_call_fails_nothing_is_lost_and_nothing_is_counted_twice(make: Make, case: Case, when: str) -> None:
-    number = 0
-    while True:
+    failed = number = 0
+    while failed or not number:
         number += 1
-        begun = False
-
-        def this_one(call: int, _name: str) -> str | None:
-            return when if begun and call == number else None  # noqa: B023 - asked only in this turn of the loop
-
-        world = make(case, Faults(this_one))
-        begun = True
-        number = max(number, world.rig.faults.calls + 1)
+        world = make(case, lambda call, name: when if call == number and name != "publish" else None)  # noqa: B023
         world.live()
-        failed = world.rig.faults.failures
-        world.verify()
-        world.rig.close()
-        if not failed:
-            return  # the life is over before the call with this number
+        judged(world).rig.close()
+        failed = number <= world.faults.calls
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_store_that_fails_again_while_it_is_opened_anew_loses_nothing_either(make: Make, case: Case) -> None:
+    for first in range(1, 24, 2):  # one failure, and the next calls of all, whichever they are
+        failing = False
+
+        def when(call: int, name: str) -> str | None:
+            nonlocal failing
+            failing = failing or (call >= first and name == "commit")  # noqa: B023 - asked only in this turn
+            return "before" if failing and first <= call < first + 5 and name != "publish" else None  # noqa: B023
+
+        world = make(case, when)
+        world.live()
+        judged(world).rig.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_store_that_goes_on_failing_is_degraded_and_recovers(make: Make, case: Case) -> None:
+    failing = False
+    world = make(case, lambda _call, name: "before" if failing and name != "publish" else None)
+    rig = world.rig
+    world.transport.resume()
+    rig.feed(30)
+    rig.seconds(3)
+    before = rig.document()
+    failing = True
+    rig.feed(30)
+    rig.until(lambda: rig.degraded == ["storeFailing"], "it is said")
+    rig.seconds(300)
+    assert rig.degraded == ["storeFailing"]
+    assert rig.forwarder.held_by == "commit"
+    shown = rig.document()
+    assert shown["records"] == before["records"]  # never as a fall to zero
+    assert shown["epoch"] == before["epoch"]
+    failing = False
+    rig.until(lambda: not rig.degraded, "it recovers")
+    rig.end_input()
+    world.drain()
+    judged(world)
+    assert [event for event, fields in rig.events if event == "recovered"] == ["recovered"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_store_that_fails_from_the_start_is_waited_for(make: Make, case: Case) -> None:
+    failing = True
+    world = make(case, lambda _call, name: "before" if failing and name != "publish" else None)
+    world.transport.resume()
+    world.rig.feed(30)
+    world.rig.seconds(20)
+    assert world.rig.degraded == ["storeFailing"]
+    failing = False
+    world.rig.end_input()
+    world.rig.until(lambda: not world.rig.degraded, "it recovers")
+    world.drain()
+    judged(world)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_store_that_fails_once_while_the_process_stops_loses_nothing(make: Make, case: Case, when: str) -> None:
+    for offset in (1, 2, 3, 4):
+        stopping = False
+        calls = 0
+
+        def fault(_call: int, name: str) -> str | None:
+            nonlocal calls
+            calls += stopping and name != "publish"  # noqa: B023 - asked only in this turn
+            return when if stopping and calls == offset and name != "publish" else None  # noqa: B023
+
+        world = make(case, fault)
+        rig = world.rig
+        rig.seconds(1)
+        for _ in range(3):
+            rig.feed(13)
+            rig.turn()
+        rig.feed(13)
+        stopping = True
+        rig.stop()
+        stopping = False
+        rig.begin(world._make_transport)  # noqa: SLF001 - the next process
+        rig.end_input()
+        world.drain()
+        judged(world).rig.close()

@@ -141,6 +141,7 @@ class Forwarder:
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
         self._judge_ledger(wall)
+        self._note_progress(now)
         return Now(now, wall, link_works=self._link_works(now), disk_low=self._disk_low)
 
     def _judge_ledger(self, wall: float) -> None:
@@ -154,12 +155,20 @@ class Forwarder:
 
         A link that had nothing to carry, was not let, or is only just being made, has not failed to carry anything.
         """
-        nothing = not self.window and not any(stream.line.records for stream in self.ledger.streams)
-        if nothing or self.held_by in NOT_THE_LINK:
+        if self._nothing_waits or self.held_by in NOT_THE_LINK:
             self._idle_at = now
-        if nothing and not any(stream.held_by for stream in self.ledger.streams):
-            self.progress_at = now  # there is nothing to make progress with
         return self.state in {"online", "connecting"} and now - self._idle_at < LINK_PROOF_SECONDS
+
+    @property
+    def _nothing_waits(self) -> bool:
+        return not len(self.window) and not any(stream.line.records for stream in self.ledger.streams)
+
+    def _note_progress(self, now: float) -> None:
+        """Take it for progress if there is nothing to make any with, or if what waits only waits for our own commit."""
+        streams = self.ledger.streams
+        nothing = self._nothing_waits and not any(stream.held_by for stream in streams)
+        if not self.ledger.failing and (nothing or any(stream.starved for stream in streams)):
+            self.progress_at = now
 
     def _held_anyway(self, now: float) -> str | None:
         if self.state != "online" or now < self._cool_until:

@@ -91,6 +91,7 @@ class Stream:
         self._notice = notice
         self._next_seq = state.next_seq
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
+        self._full = False  # the queue has been full, and had no room for a spanful since
         self._cutting = False  # something arrives, and more must be cut for it than was in memory
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
@@ -134,9 +135,10 @@ class Stream:
             return False
         if now.disk_low:
             return True
-        # Reading one record for each that leaves would cost a look at the file for each: wait for a spanful.
-        room = self.line.room()
-        return room < min(SPAN_RECORDS, max(1, (self.line.max_records or SPAN_RECORDS) // 4))
+        # Reading one record for each that leaves would cost a look at the file for each: once full, wait for a spanful.
+        enough = min(SPAN_RECORDS, max(1, (self.line.max_records or SPAN_RECORDS) // 4)) if self._full else 1
+        self._full = self.line.room() < enough
+        return self._full
 
     def _waits_when_full(self, now: Now) -> bool:
         """Tell whether the source keeps what does not fit.
