@@ -46,14 +46,14 @@ def observer(broker: Broker) -> Observer:
 
 
 @pytest.fixture
-def device(tmp_path: Path, broker: Broker, observer: Observer) -> Iterator[Device]:
+def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device = Device(tmp_path, broker)
     yield device
     device.close()
 
 
 @pytest.fixture
-def unprivileged(tmp_path: Path, broker: Broker, observer: Observer) -> Iterator[Device]:
+def unprivileged(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device = Unprivileged(tmp_path, broker)
     yield device
     device.inbox.chmod(0o700)
@@ -61,9 +61,7 @@ def unprivileged(tmp_path: Path, broker: Broker, observer: Observer) -> Iterator
 
 
 def write(device: Device, name: bytes, *records: bytes) -> None:
-    path = os.path.join(os.fsencode(device.inbox), name)  # noqa: PTH118 - pathlib has no names that are not text
-    with open(path, "wb") as file:  # noqa: PTH123 - as above
-        file.write(b"".join(record + b" " + SECRET + b"\n" for record in records))
+    (device.inbox / os.fsdecode(name)).write_bytes(b"".join(record + b" " + SECRET + b"\n" for record in records))
 
 
 def arrived(observer: Observer, count: int) -> list[bytes]:
@@ -89,7 +87,7 @@ def test_an_empty_directory_is_no_trouble(device: Device) -> None:
 
 
 def test_a_missing_directory_is_waited_for_and_said_once(device: Device, observer: Observer) -> None:
-    device.inbox.rmdir()
+    device.inbox = device.directory / "later"
     device.start(report__logSeconds=1)
     device.until(lambda s: s["sourceHeldBy"] == "missing")
     eventually(lambda: device.log().count("event=stats") >= 2, what="it has looked again and again")
@@ -103,7 +101,7 @@ def test_a_missing_directory_is_waited_for_and_said_once(device: Device, observe
 
 
 def test_a_single_run_does_not_wait_for_a_missing_directory_for_ever(device: Device) -> None:
-    device.inbox.rmdir()
+    device.inbox = device.directory / "never"
     assert device.run("--once", "--drain-timeout", "0.5") == 3
     assert "event=source_missing" in device.log()
 
@@ -189,7 +187,7 @@ def test_a_line_of_a_gibibyte_is_set_aside_and_the_rest_arrives(device: Device, 
 def test_any_name_will_do_and_none_reaches_a_terminal(form: str, device: Device, observer: Observer) -> None:
     for number, name in enumerate(NAMES):
         write(device, name, b"%d" % number)
-        os.symlink("/etc/passwd", os.path.join(os.fsencode(device.inbox), b"link " + name[:250]))  # noqa: PTH118
+        (device.inbox / os.fsdecode(b"link " + name[:250])).symlink_to("/etc/passwd")
     for name in HIDDEN:
         write(device, name, b"hidden")
     assert device.run("--once", log__format=form) == 0, device.log()

@@ -34,7 +34,7 @@ def observer(broker: Broker) -> Observer:
 
 
 @pytest.fixture
-def device(tmp_path: Path, broker: Broker, observer: Observer) -> Iterator[Device]:
+def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device = Device(tmp_path, broker)
     yield device
     device.close()
@@ -126,7 +126,7 @@ def test_a_mode_that_holds_delivers_everything_and_drops_nothing(
 @pytest.mark.parametrize("feed", ["directory", "pipe"])
 @pytest.mark.parametrize("mode", DROP_MODES)
 def test_what_a_drop_mode_kept_is_the_same_after_a_restart(
-    mode: int, feed: Feed, number: signal.Signals, device: Device, broker: Broker, observer: Observer
+    mode: int, feed: Feed, number: signal.Signals, *, device: Device, broker: Broker, observer: Observer
 ) -> None:
     begin(device, feed, mode, RECORDS)
     before = until_filled(device)

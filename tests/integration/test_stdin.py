@@ -28,7 +28,7 @@ def observer(broker: Broker) -> Observer:
 
 
 @pytest.fixture
-def device(tmp_path: Path, broker: Broker, observer: Observer) -> Iterator[Device]:
+def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device = Device(tmp_path, broker)
     yield device
     device.close()
