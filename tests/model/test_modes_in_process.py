@@ -124,12 +124,15 @@ class Bench:
         self.commit()
 
     def stop(self) -> None:
-        self.forwarder.hurry = True  # no waiting for answers: the clock stands still
-        self.forwarder.stop()
+        self.forwarder.stop(hurried=lambda: True)  # no waiting for answers: the clock stands still
         self._close()
 
-    def crash(self) -> None:
-        self._close()
+    def restart(self, *, crash: bool) -> None:
+        if crash:
+            self._close()
+        else:
+            self.stop()
+        self.open()
 
     def _close(self) -> None:
         self.received += [message.payload for message in self.transport.received]
@@ -181,8 +184,7 @@ def take(bench: Bench, steps: list[Any]) -> None:
         else:
             if not bench.tape.replayable:
                 bench.take_in()  # what was read of a pipe and not committed is lost with the process
-            bench.stop() if what == "stop" or bench.holds_unstored else bench.crash()
-            bench.open()
+            bench.restart(crash=what == "crash" and not bench.holds_unstored)
     bench.take_in()
 
 
@@ -233,8 +235,8 @@ FAULTS: dict[str, Callable[[Bench], object]] = {
     "write": lambda bench: bench.transport.write_all(),
     "ack": lambda bench: bench.transport.ack(3),
     "stall": lambda bench: bench.turn(STALL_SECONDS),
-    "stop": lambda bench: (bench.stop(), bench.open()),
-    "crash": lambda bench: (bench.crash(), bench.open()),
+    "stop": lambda bench: bench.restart(crash=False),
+    "crash": lambda bench: bench.restart(crash=True),
 }
 fault = st.one_of(sizes, st.sampled_from(sorted(FAULTS)))
 

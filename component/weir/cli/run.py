@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -27,7 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(settings, arguments)
     assembly.default_inbox(settings)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a log never fails for a letter that its terminal lacks
     log = Log(level=settings.log.level, form=settings.log.format, out=sys.stdout, err=sys.stderr)
+    signal.signal(signal.SIGTERM, _leave)  # while another process still owns the state there is nothing to stop
     directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
     try:
         inbox = Inbox()
@@ -42,6 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
     finally:
         directory.close()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _display() -> Display | None:

@@ -231,7 +231,7 @@ _STATE = (
         1,
         "s",
         (0.05, 60),
-        "How often the state is committed; longer is kinder to flash, and a crash can repeat more records.",
+        "How often the state is committed; longer is kinder to flash, and what a pipe gave is sent that much later.",
     ),
     count("state.commitRecords", 5000, "records", (1, 1_000_000), "How many settled records may wait for a commit."),
     size("state.minFreeBytes", 33_554_432, TEBI, "With less space on its disk than this, the queue counts as full."),

@@ -62,7 +62,6 @@ class Forwarder:
         self.health = Health(notice)
         self.state = "connecting"
         self.paused = False
-        self.hurry = False
         self.held_by: str | None = "offline"
         self.progress_at = clock.monotonic()
         self._settings = settings
@@ -275,17 +274,17 @@ class Forwarder:
         """Tell whether every source has nothing more and nothing is pending."""
         return not len(self.window) and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
 
-    def stop(self) -> bool:
+    def stop(self, hurried: Callable[[], bool] = lambda: False) -> bool:
         """Stop reading, commit, wait for what is out, commit, disconnect; tell whether all of it is committed.
 
-        Leaves within a few seconds. Where the store fails it is opened anew once: what was read from a pipe is in no
-        other place.
+        Leaves within a few seconds, and waits for nobody once `hurried` says so. Where the store fails it is opened
+        anew once: what was read from a pipe is in no other place.
         """
         self._now = self._look()
         safe = self._surely(self._stop_reading)
-        self._wait_for_acks()
+        self._wait_for_acks(hurried)
         safe = self._surely(self._end_run) and safe
-        self.transport.close(0.0 if self.hurry else DISCONNECT_SECONDS)
+        self.transport.close(0.0 if hurried() else DISCONNECT_SECONDS)
         self.state = "stopped"
         return safe
 
@@ -314,9 +313,9 @@ class Forwarder:
         self.ledger.stop_reading(self._now)
         self.ledger.commit(self._now, self.transport.generation, end_of_run=True)
 
-    def _wait_for_acks(self) -> None:
+    def _wait_for_acks(self, hurried: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS
-        while len(self.window) and self.state == "online" and not self.hurry:
+        while len(self.window) and self.state == "online" and not hurried():
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return

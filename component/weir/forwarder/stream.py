@@ -255,9 +255,11 @@ class Stream:
 
     def next(self) -> Span | None:
         """Give the span that the next record is taken from; None if nothing that is durable waits."""
-        while (gap := self.line.lacks_durable()) is not None:
+        span = self.line.peek()
+        while span is None and (gap := self.line.lacks_durable()) is not None:
             self._load(self.mode.take, gap)
-        return self.line.peek()
+            span = self.line.peek()
+        return span
 
     def prepare(self, now: Now) -> Change | None:
         """Say what the next commit writes for this stream, None if nothing."""

@@ -63,6 +63,9 @@ class Machine:
         self._log = log
         self._display = display
         self._stopping = False
+        self._hurry = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)  # from here on a stop is one in order
         self._flush_at = self._stats_at = 0.0
         self._rates = _Rates()
         self.inbox = inbox
@@ -83,8 +86,6 @@ class Machine:
     def run(self, *, once: bool, drain_timeout: float) -> int:
         """Forward until told to stop, or until there is nothing more to forward. Returns the exit code."""
         control = ControlServer(self._directory.path, self.inbox, self._answer)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
         self._say_started()
         self.forwarder.transport.start()
         code = 0
@@ -99,15 +100,14 @@ class Machine:
             self.forwarder.wait()
         if self._display is not None:
             self._display.close()
-        if not self.forwarder.stop():
+        if not self.forwarder.stop(hurried=lambda: self._hurry):
             code = UNFINISHED
         control.close()
         self._say_stopped()
         return code
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stopping:
-            self.forwarder.hurry = True
+        self._hurry = self._stopping
         self._stopping = True
         self.inbox.wake()
 
