@@ -50,7 +50,7 @@ def rhythm() -> Iterator[float]:
 def test_a_log_that_grows_for_a_minute_arrives_complete_and_is_finished_when_its_writer_is(
     devices: dict[str, Device], broker: Broker
 ) -> None:
-    """All the while one descriptor stays open; the file is left alone though it is silent for longer than doneSeconds."""
+    """All the while one descriptor is open: the file is left alone, though it is silent for more than doneSeconds."""
     observer = broker.observe()
     logs = {way: device.inbox / "grow.log" for way, device in devices.items()}
     for way, device in devices.items():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.loop import Loop
+from weir.forwarder import books
 
 Make = Callable[..., Loop]
 FRONT, ROLLING, HOLD = {"queue": {"mode": 1}}, {"queue": {"mode": 3, "maxRecords": 100}}, {"queue": {"mode": 4}}
@@ -205,6 +206,18 @@ def test_what_is_in_flight_at_a_stop_is_told_as_possible_twins_and_sent_by_the_n
     assert loop.ledger.state.possible_twins == 0  # it was a stop in order
     loop.run(3)
     assert loop.received == numbered(10)
+
+
+def test_a_stop_ends_though_the_books_are_crowded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make({"a": ROLLING}, pipe=True, reachable=False)
+    loop.run(1)
+    monkeypatch.setattr(books, "MOST_TOUCHED", 2)
+    loop.write("a", *numbered(5_000))
+    loop.close()
+    loop = make({"a": ROLLING}, pipe=True, reachable=False)
+    counts = loop.counts("a")
+    assert counts["read"] == 5_000 == counts["dropped.queueFullFront"] + counts["pending"]
+    assert loop.ledger.store.law() == []
 
 
 # -- age, disk, and streams that are gone -----------------------------------------------------------------------------

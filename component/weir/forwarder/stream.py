@@ -24,6 +24,8 @@ LOAD_SPANS = 16
 RESIDENT_BYTES = 4 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
 KEEP_BYTES = 1 << 20  # what stays in memory near each end of a line that lies in the store
 
+SOURCE_COUNTERS = ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles")
+
 Notice = Callable[..., None]
 
 
@@ -103,7 +105,7 @@ class Stream:
         self._expire(now)
         self._go_on_cutting(now.wall)
         for _ in range(READS_A_TURN):
-            if self.books.crowded:
+            if self.books.crowded and not self.stopping:
                 return True  # a commit comes first
             self._admit_arrival(now)
             wanted = self._wanted(now)
@@ -264,12 +266,7 @@ class Stream:
     def prepare(self, now: Now) -> Change | None:
         """Say what the next commit writes for this stream, None if nothing."""
         inserts = self._to_store(now)
-        counts = self.source.counts()
-        for name, number in zip(
-            ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles"),
-            counts,
-            strict=True,
-        ):
+        for name, number in zip(SOURCE_COUNTERS, self.source.counts(), strict=True):
             self.books.count(name, number)
         self.books.account(inserts)
         files = self.source.before_commit()
