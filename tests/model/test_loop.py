@@ -213,10 +213,12 @@ def test_a_stop_ends_though_the_books_are_crowded(make: Make, monkeypatch: pytes
     loop.run(1)
     monkeypatch.setattr(books, "MOST_TOUCHED", 2)
     loop.write("a", *numbered(5_000))
+    loop.turn()
+    taken = loop.tapes["a"].taken
     loop.close()
     loop = make({"a": ROLLING}, pipe=True, reachable=False)
     counts = loop.counts("a")
-    assert counts["read"] == 5_000 == counts["dropped.queueFullFront"] + counts["pending"]
+    assert 0 < taken == counts["read"] == counts["dropped.queueFullFront"] + counts["pending"]
     assert loop.ledger.store.law() == []
 
 
