@@ -50,6 +50,7 @@ STATE_HELP = "the state directory (default: WEIR_STATE, else ./weir-state, else 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
+    _stand_in_for_closed_streams()
     try:
         arguments = _parser().parse_args(_hyphened(sys.argv[1:] if argv is None else argv))
         code = _dispatch(arguments)
@@ -68,6 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last one to know: a person sees a line, not a traceback
         return _unexpected(error)
     return code
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Open what the caller closed of the standard streams: else the next file that is opened gets their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False, encoding="utf-8"))
 
 
 def _unexpected(error: Exception) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from weir.core.positions import FilePosition
-from weir.sources.finish import Archive, delete
+from weir.sources.finish import Remover
 from weir.sources.identity import is_at, open_for_writing
 from weir.sources.inventory import Inventory, Retired
 from weir.sources.opening import Opener
@@ -23,6 +23,7 @@ KEPT_GONE_SECONDS: Final = 30 * 86_400.0
 MAX_GONE: Final = 100_000
 AUDIT_STEP: Final = 200  # positions of files that are gone, looked at after each scan
 CLOCK_IS_SET: Final = 1_577_836_800.0  # 2020: a wall clock before that has not been set yet
+FINISH_STEP: Final = 256  # files that are moved or deleted at once, at most
 RETRY_SECONDS: Final = 600.0  # until a file that could not be moved or deleted is tried again
 
 Pending = Callable[[FilePosition], bool]
@@ -46,16 +47,20 @@ class Closing:
         self._clock = clock
         self._pending = pending
         self._notice = notice
-        self._archive = Archive(self._settings.archive_max_bytes)
+        self._remover = Remover(self._settings.on_done, self._settings.archive_max_bytes)
+        self._finished = 0  # in this sweep
         self._audit: Iterator[int] = iter(())
         self._failed: int | None = None  # the error that was said last
         self.forgotten: list[FilePosition] = []
 
     def sweep(self, folder: Folder | None, now: float) -> None:
         """Let go of every file with nothing left to do."""
+        self._finished = 0
         for file in list(self._inventory.live.values()):
             if self._is_done(file):
                 self._consider(file, folder, now)
+        if self._finished and folder is not None:
+            self._make_durable(folder)
         still: list[Retired] = []
         for retired in self._inventory.retired:
             if self._is_over(retired):
@@ -82,7 +87,7 @@ class Closing:
             if is_old or file.fd < 0:
                 self._inventory.settle(file)
         elif is_old and folder is not None:
-            if now >= file.again_at:
+            if now >= file.again_at and self._finished < FINISH_STEP:
                 self._finish(file, folder, now)
         elif file.fd < 0:
             self._inventory.settle(file)
@@ -112,28 +117,29 @@ class Closing:
             if open_for_writing(file.fd):
                 file.again_at = now + max(1.0, self._settings.done_seconds / 4)
                 return
-            self._remove(file, folder)
+            self._remover.remove(folder, file.position.name, file.size, file.mtime)
         except OSError as error:
-            self._fail(file, error, now)
+            file.again_at = now + RETRY_SECONDS
+            self._complain(error, os.fsdecode(file.position.name))
             return
-        self._failed = None
+        self._finished += 1
         file.parted = file.absent = file.position.vanished = True
         file.since = file.looked = now
         file.late = file.read_to
 
-    def _remove(self, file: Watched, folder: Folder) -> None:
-        if self._settings.on_done == "delete":
-            delete(folder, file.position.name)
-        else:
-            self._archive.take(folder, file.position.name, file.size, file.mtime)
+    def _make_durable(self, folder: Folder) -> None:
+        try:
+            self._remover.flush(folder)
+            self._failed = None
+        except OSError as error:
+            self._complain(error, folder.path)
 
-    def _fail(self, file: Watched, error: OSError, now: float) -> None:
-        file.again_at = now + RETRY_SECONDS
+    def _complain(self, error: OSError, path: str) -> None:
+        """Say an error once, until it is another one or all is well."""
         if error.errno != self._failed:
             self._failed = error.errno
             reason = errno.errorcode.get(error.errno or 0, "unknown")
-            name = os.fsdecode(file.position.name)
-            self._notice("source_finish_failed", {"file": name, "action": self._settings.on_done, "reason": reason})
+            self._notice("source_finish_failed", {"file": path, "action": self._settings.on_done, "reason": reason})
 
     # Forgetting
 

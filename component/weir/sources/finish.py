@@ -23,38 +23,47 @@ class _Archived(NamedTuple):
     size: int
 
 
-def delete(folder: Folder, name: bytes) -> None:
-    os.unlink(name, dir_fd=folder.fd)
-    os.fsync(folder.fd)
+class Remover:
+    """Takes finished files out of the directory, and makes that durable for many of them at once."""
 
+    def __init__(self, on_done: str, archive_max_bytes: int) -> None:
+        self._archives = on_done == "archive"
+        self._max_bytes = archive_max_bytes
+        self._held: int | None = None  # bytes in the archive; not counted yet
+        self._removed = False
 
-class Archive:
-    """The directory that finished files are moved to; the oldest ones leave it when it holds too much."""
+    def remove(self, folder: Folder, name: bytes, size: int, mtime: int) -> None:
+        """Archive a file, under a name that nothing there has, or delete it."""
+        if not self._archives:
+            os.unlink(name, dir_fd=folder.fd)
+        else:
+            fd = _open_archive(folder)
+            try:
+                os.rename(name, _free_name(fd, name, mtime), src_dir_fd=folder.fd, dst_dir_fd=fd)
+            finally:
+                os.close(fd)
+            self._held = None if self._held is None else self._held + size
+        self._removed = True
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._held: int | None = None  # not counted yet
-
-    def take(self, folder: Folder, name: bytes, size: int, mtime: int) -> None:
-        """Move a file here, under a name that nothing here has."""
-        fd = _open_archive(folder)
-        try:
-            os.rename(name, _free_name(fd, name, mtime), src_dir_fd=folder.fd, dst_dir_fd=fd)
-            os.fsync(fd)
-            os.fsync(folder.fd)
-            self._held = self._held + size if self._held is not None else sum(each.size for each in _list(fd))
-            if self._held > self._max_bytes:
-                self._held = _shrink(fd, self._max_bytes)
-        finally:
-            os.close(fd)
+    def flush(self, folder: Folder) -> None:
+        """Make durable what was removed since the last call; the oldest leave an archive that holds too much."""
+        if not self._removed:
+            return
+        self._removed = False
+        if self._archives:
+            fd = _open_archive(folder)
+            try:
+                os.fsync(fd)
+                if self._held is None or self._held > self._max_bytes:
+                    self._held = _shrink(fd, self._max_bytes)
+            finally:
+                os.close(fd)
+        os.fsync(folder.fd)
 
 
 def _open_archive(folder: Folder) -> int:
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkdir(ARCHIVE, 0o700, dir_fd=folder.fd)
-        os.fsync(folder.fd)
-    except FileExistsError:
-        pass
     return os.open(ARCHIVE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
 
 

@@ -1,4 +1,4 @@
-"""Positions that need nothing now, kept small: a hundred thousand files that are done cost some twenty megabytes.
+"""Positions that need nothing now, kept small: a hundred thousand files that are done cost some thirty megabytes.
 
 Owns the packed form of a position and the roll call that tells which files a scan did not show. Knows nothing of the
 directory itself.
