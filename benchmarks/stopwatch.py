@@ -36,11 +36,11 @@ def watch_last_outcome(marks: Marks) -> None:
     """Take the moment of the last PUBACK; the CPU time is that of a moment later, in which the loop only waits."""
     stop = Forwarder.stop
 
-    def stopping(forwarder: Forwarder) -> bool:
+    def stopping(forwarder: Forwarder, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - they are passed on
         marks["last"] = Mark(forwarder.progress_at, time.process_time())
-        return stop(forwarder)
+        return stop(forwarder, *arguments, **named)
 
-    Forwarder.stop = stopping  # type: ignore[assignment,method-assign]
+    Forwarder.stop = stopping  # type: ignore[method-assign]
 
 
 def main() -> int:
@@ -49,7 +49,7 @@ def main() -> int:
     watch_first_publish(marks)
     watch_last_outcome(marks)
     code = weir(argv)
-    if "first" in marks:
+    if marks.keys() >= {"first", "last"}:
         write_report(Path(report), Report(marks["first"], marks["last"], 0, peak_mib()))
     return code
 

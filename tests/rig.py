@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checker import Look
+from weir.core import accounting
 from weir.core.changes import StreamState
 from weir.core.configuration import Surroundings, parse
 from weir.core.errors import StoreFailed
@@ -83,8 +84,13 @@ class FaultyStore(Store):
 
     def __init__(self, directory: StateDirectory, clock: Callable[[], float], faults: Faults, *, doubted: bool) -> None:
         self.faults = faults
-        with faults.around("open"):
-            super().__init__(directory, clock, quarantine_max_bytes=1 << 20, doubted=doubted)
+        try:
+            with faults.around("open"):
+                super().__init__(directory, clock, quarantine_max_bytes=1 << 20, doubted=doubted)
+        except StoreFailed:
+            if hasattr(self, "_database"):
+                self.close()  # as the real one does, whatever fails once it is open
+            raise
 
     def begin_run(self, *run: Any) -> None:
         with self.faults.around("begin_run"):
@@ -233,7 +239,8 @@ class Rig:
     @property
     def counts(self) -> dict[str, int]:
         """Give the committed counters."""
-        return self.ledger.views({})[STREAM].counts
+        views = self.ledger.views({})
+        return views[STREAM].counts if STREAM in views else accounting.zero()
 
     @property
     def settled(self) -> int:

@@ -40,9 +40,9 @@ class Killed(BaseException):
 class Mortal(FakeTransport):
     """A transport that is asked before and after each publish whether the process still lives."""
 
-    def __init__(self, inbox: ByHand, faults: Faults, received: list[Message]) -> None:
+    def __init__(self, inbox: ByHand, faults: Faults | None, received: list[Message]) -> None:
         super().__init__(inbox.post, inbox.settled, reachable=False)
-        self._faults = faults
+        self._faults = faults or Faults()
         self.received = received
 
     def publish(self, topic: str, payload: bytes, qos: int) -> Any:  # noqa: ANN401 - a future of the client's
@@ -53,7 +53,11 @@ class Mortal(FakeTransport):
 class World:
     """A rig with the broker in memory, which remembers what arrived over the lives of several processes."""
 
-    def __init__(self, path: Path, case: Case, faults: Faults | None = None, **changes: object) -> None:
+    def __init__(
+        self, path: Path, case: Case, faults: Faults | None = None, *, mortal: bool = False, **changes: object
+    ) -> None:
+        """Begin the first life; the faults are those of the store, and where it is mortal also of the transport."""
+        self.mortal = mortal
         self.case = case
         self.kills = 0
         self.arrived: list[Message] = []
@@ -76,7 +80,7 @@ class World:
         self.rig.received = self.received
 
     def _make_transport(self, inbox: ByHand) -> FakeTransport:
-        self.transport = Mortal(inbox, self.faults, self.arrived)
+        self.transport = Mortal(inbox, self.faults if self.mortal else None, self.arrived)
         return self.transport
 
     def received(self) -> list[bytes]:

@@ -19,7 +19,7 @@ from tests.broker import Broker, Observer
 from tests.conditions import DEADLINE_SECONDS, eventually
 from tests.device import Device, environment
 
-LINE_BYTES = 64  # a divisor of every size that a pipe is read in: no read ends inside of a line
+LINE_BYTES = 128  # a divisor of every size that a pipe is read in: no read ends inside of a line
 
 
 @pytest.fixture
@@ -103,19 +103,19 @@ def test_a_queue_that_returns_errors_blocks_the_producer_and_loses_nothing(
     device: Device, broker: Broker, observer: Observer
 ) -> None:
     broker.kill()
-    records = lines(50_000)
+    records = lines(20_000)
     _, pipe = pipe_into(device, "--once", "--queue-limit", "1000")
     producer = Producer(pipe, records)
     status = device.until(lambda s: s["sourceHeldBy"] == "queueFull")
     assert status["streams"]["telemetry"]["queueRecords"] == 1_000
     eventually(lambda: producer.is_blocked, what="the producer is blocked")
-    assert producer.written < LINE_BYTES * 50_000 / 2  # what the queue and the read-ahead hold is far less
+    assert producer.written < LINE_BYTES * 20_000 / 2  # what the queue and the read-ahead hold is far less
     broker.start()
     producer.join()
     assert ended(device) == 0, device.log()
-    observer.wait_for(len(records), 60)
+    observer.wait_for(20_000)
     assert observer.payloads == records
-    assert records_of(device) == (50_000, 50_000, 0)
+    assert records_of(device) == (20_000, 20_000, 0)
 
 
 def test_a_paced_link_slows_the_producer(device: Device, observer: Observer) -> None:
@@ -244,7 +244,7 @@ def test_a_stop_commits_what_was_read_and_the_next_run_goes_on_with_the_pipe(
     device: Device, broker: Broker, observer: Observer
 ) -> None:
     broker.kill()
-    records = lines(20_000)
+    records = lines(10_000)
     readable, writable = os.pipe()
     device.start("--stdin", "--queue-limit", "100", stdin=readable)
     producer = Producer(writable, records)
@@ -261,9 +261,9 @@ def test_a_stop_commits_what_was_read_and_the_next_run_goes_on_with_the_pipe(
     os.close(readable)
     producer.join()
     assert ended(device) == 0, device.log()
-    observer.wait_for(20_000)
+    observer.wait_for(10_000)
     assert observer.payloads == records
-    assert records_of(device) == (20_000, 20_000, 0)
+    assert records_of(device) == (10_000, 10_000, 0)
 
 
 def test_half_a_line_at_a_stop_is_set_aside_and_counted(device: Device, broker: Broker, observer: Observer) -> None:
@@ -324,8 +324,7 @@ def test_a_crash_in_full_flow_repeats_no_more_than_it_says(device: Device, obser
     arrived = Counter(observer.payloads)
     assert set(arrived) == set(records[:read])
     twins = arrived.total() - len(arrived)
-    assert twins <= status["beside"]["possibleTwins"] <= before["duplicateBound"] + len(records)
-    assert twins <= before["duplicateBound"]
+    assert twins <= before["duplicateBound"] <= status["beside"]["possibleTwins"]
 
 
 def sequence_of(device: Device) -> int:
