@@ -29,7 +29,7 @@ class Device:
         self.state = directory / "state"
         self.inbox.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self._broker = broker
+        self.broker = broker
         self.process: subprocess.Popen[bytes] | None = None
         self._runs = 0
 
@@ -38,8 +38,8 @@ class Device:
         arguments = [*more, "--state", str(self.state)]
         if "--stdin" not in more:
             arguments += ["--watch", str(self.inbox)]
-        if self._broker is not None:
-            connection = self._broker.connection()
+        if self.broker is not None:
+            connection = self.broker.connection()
             arguments += ["--endpoint", str(connection.endpoint), "--port", str(connection.port)]
             arguments += ["--cert", str(connection.certificate), "--key", str(connection.private_key)]
             arguments += ["--ca-file", str(connection.ca)]
@@ -104,6 +104,12 @@ class Device:
 
         eventually(fulfilled, seconds, what=what)
         return found[0]
+
+    @property
+    def pid(self) -> int:
+        """Give the number of the process that runs, or ran last."""
+        assert self.process is not None
+        return self.process.pid
 
     def signal(self, number: int) -> int:
         """Send a signal and wait for the end; give the exit code."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from weir.core.errors import StateInUse, StoreUnusable, UsageError
 from weir.store.directory import DATABASE, own
 from weir.store.store import Store
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 WORK_PATHS = ("/greengrass/v2/work/io.weir.Forwarder/state", "/var/lib/greengrass/work/io.weir.Forwarder/state")
 
 
@@ -53,6 +53,18 @@ def ask_owner(path: Path, request: Message) -> Message | None:
         time.sleep(0.05)
 
 
+def ask_or_read(path: Path, request: Message, read: Callable[[], Message]) -> Message:
+    """Ask the forwarder that owns the state; where there is none, read the state. One may start in between."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        answer = ask_owner(path, request)
+        try:
+            return answer or read()
+        except StateInUse:
+            if time.monotonic() >= deadline:
+                raise
+
+
 def _owned(path: Path) -> bool:
     if not (path / DATABASE).exists():
         return False
@@ -65,13 +77,13 @@ def _owned(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Store | None]:
-    """Open the state that nobody owns, to read from it; None if there is none."""
+    """Open the state, to read from it; None if there is none. Raises `StateInUse` where somebody owns it."""
     if not path.is_dir() or not (path / DATABASE).exists():
         yield None
         return
     if not os.access(path, os.W_OK):
         raise StoreUnusable(f"state directory {path} cannot be read by this user; use sudo, or its own user")
-    directory = own(path, wait_seconds=ANSWER_SECONDS)
+    directory = own(path, wait_seconds=0)
     try:
         store = Store(directory, time.time, mend=False)
         try:

@@ -19,7 +19,8 @@ FINE, LAW_BROKEN, DEGRADED = 0, 1, 3
 def status(arguments: argparse.Namespace) -> int:
     """Show the status; with --verify check the law against every row."""
     path = state_directory(arguments.state)
-    answer = ask_owner(path, {"command": "verify" if arguments.verify else "status"}) or _read(path, arguments.verify)
+    request = {"command": "verify" if arguments.verify else "status"}
+    answer = ask_or_read(path, request, lambda: _read(path, arguments.verify))
     document, broken = answer["status"], answer.get("law") or []
     if arguments.json:
         verified = {"verified": not broken, "broken": broken} if arguments.verify else {}
