@@ -51,6 +51,7 @@ class Loop:
         reachable: bool = True,
         now: float = 1_000.0,
         commit_seconds: float = 1,
+        tapes: dict[str, Tape] | None = None,
         **sections: Any,
     ) -> None:
         document = {
@@ -62,7 +63,7 @@ class Loop:
         self.settings = parse(document, HERE)
         self.pipe = pipe
         self.free_bytes = 1 << 40
-        self.tapes: dict[str, Tape] = {}
+        self.tapes = {} if tapes is None else tapes
         self.events: list[tuple[str, dict[str, object]]] = []
         self.directory = own(Path(self.settings.state.path), wait_seconds=0)
         self.inbox = ClockedInbox(now)

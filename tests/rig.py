@@ -5,7 +5,6 @@ Waiting costs no time: whenever the loop would wait, the clock is moved to where
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +86,7 @@ class FaultyStore(Store):
         try:
             with faults.around("open"):
                 super().__init__(directory, clock, quarantine_max_bytes=1 << 20, doubted=doubted)
-        except StoreFailed:
+        except BaseException:
             if hasattr(self, "_database"):
                 self.close()  # as the real one does, whatever fails once it is open
             raise
@@ -104,9 +103,9 @@ class FaultyStore(Store):
         with self.faults.around("load"):
             return super().load(stream, gap, limit, newest=newest)
 
-    def commit(self, changes: Any, generation: int = 0, *, end_of_run: bool = False) -> None:
+    def commit(self, changes: Any, generation: int = 0, **end: Any) -> None:
         with self.faults.around("commit"):
-            super().commit(changes, generation, end_of_run=end_of_run)
+            super().commit(changes, generation, **end)
 
     def updated(self) -> float | None:
         with self.faults.around("updated"):
@@ -153,6 +152,7 @@ class Rig:
         """Begin a run, as a process would that was just started."""
         self._left = False
         self._sources: list[Source] = []
+        self._stores: list[Store] = []
         self.inbox = ByHand()
         self.clock = Clock(lambda: EPOCH_SECONDS + self.inbox.now, lambda: self.inbox.now)
         self.owned = own(self.directory / "state", wait_seconds=0)
@@ -172,7 +172,8 @@ class Rig:
         self.events.append((event, fields))
 
     def _make_store(self, *, doubted: bool) -> Store:
-        return FaultyStore(self.owned, self.clock.wall, self.faults, doubted=doubted)
+        self._stores.append(FaultyStore(self.owned, self.clock.wall, self.faults, doubted=doubted))
+        return self._stores[-1]
 
     def _make_source(self, name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
         source: Source
@@ -290,8 +291,8 @@ class Rig:
         self._left = True
         for source in self._sources:
             source.close()
-        with contextlib.suppress(StoreFailed):  # there is none while it fails
-            self.ledger.store.close()
+        for store in self._stores:
+            store.close()
         self.owned.close()
         self.inbox.close()
 

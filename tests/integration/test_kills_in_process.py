@@ -6,7 +6,7 @@ store, and before or after each publish. The next one goes on with what is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,19 +23,27 @@ CASES = [
 ]
 
 
-class Fate(Faults):
-    """Ends the process at one call, or at every so many."""
+PUBLISHES = 3  # so many are alike: a kill between them makes no difference
 
-    def __init__(self, at: int, *, when: str, again_after: int = 1 << 30) -> None:
+
+class Fate(Faults):
+    """Ends the process before one call, or after it; `every` repeats that so many calls later."""
+
+    def __init__(self, at: int, *, when: str, every: int = 1 << 30) -> None:
         super().__init__(self._decide)
         self.at = at
+        self.every = every
         self.moment = when
-        self.again_after = again_after
+        self.looked = self.published = 0
 
-    def _decide(self, number: int, _call: str) -> str | None:
-        if number != self.at:
+    def _decide(self, _number: int, call: str) -> str | None:
+        self.published += call == "publish"
+        if call == "publish" and (self.moment == "after" or self.published % PUBLISHES):
             return None
-        self.at += self.again_after
+        self.looked += 1
+        if self.looked != self.at:
+            return None
+        self.at += self.every
         return self.moment
 
     def _fail(self, call: str) -> None:
@@ -43,49 +51,50 @@ class Fate(Faults):
         raise Killed(call)
 
 
-def live_on(world: World) -> None:
-    """Live the whole life, in as many processes as it takes."""
-    while True:
-        try:
-            world.live()
-        except Killed:
-            world.be_killed()
-        else:
-            return
-
-
 @pytest.fixture
-def worlds(tmp_path: Path) -> Iterator[list[World]]:
-    """Give the worlds that a test made, so that they are ended with it."""
+def make(tmp_path: Path) -> Iterator[Callable[[Case, Fate], World]]:
+    """Give a way to make worlds; they end with the test."""
     made: list[World] = []
-    yield made
+
+    def make_one(case: Case, fate: Fate) -> World:
+        made.append(World(tmp_path / str(len(made)), case, fate, mortal=True))
+        return made[-1]
+
+    yield make_one
     for world in made:
         world.rig.close()
 
 
+Make = Callable[[Case, Fate], World]
+
+
+def live_on(world: World) -> World:
+    """Live the whole life, in as many processes as it takes, and judge it."""
+    alive = True
+    while True:
+        try:
+            if not alive:
+                world.be_killed()
+            world.live()
+        except Killed:
+            alive = False
+        else:
+            break
+    assert world.verdict() == [], world.rig.events
+    assert world.rig.ledger.store.law() == []
+    world.rig.close()
+    return world
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_kill_at_any_call_breaks_no_promise(worlds: list[World], tmp_path: Path, case: Case, when: str) -> None:
-    number = 10  # the first calls open the store, which a test of its own kills
-    killed = 1
-    while killed:
-        number += 1
-        world = World(tmp_path / str(number), case, Fate(number, when=when), mortal=True)
-        worlds.append(world)
-        live_on(world)
-        killed = world.kills
-        assert world.verdict() == [], (number, world.rig.events)
-        assert world.rig.ledger.store.law() == []
-        world.rig.close()
+def test_a_kill_at_any_call_breaks_no_promise(make: Make, case: Case, when: str) -> None:
+    first = 6  # the calls before it open the store for the first time, outside of any life
+    while live_on(make(case, Fate(first, when=when))).kills:
+        first += 1
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_one_kill_after_the_other_breaks_no_promise(worlds: list[World], tmp_path: Path, case: Case) -> None:
-    for pause in range(15, 40, 2):
-        world = World(tmp_path / str(pause), case, Fate(pause, when="before", again_after=pause), mortal=True)
-        worlds.append(world)
-        live_on(world)
-        assert world.kills > 1
-        assert world.verdict() == [], (pause, world.rig.events)
-        assert world.rig.ledger.store.law() == []
-        world.rig.close()
+def test_one_kill_after_the_other_breaks_no_promise(make: Make, case: Case) -> None:
+    for pause in range(14, 32, 2):  # long enough for each process to come as far as a commit
+        assert live_on(make(case, Fate(pause, when="before", every=pause))).kills

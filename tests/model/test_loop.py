@@ -199,9 +199,7 @@ def test_what_is_in_flight_at_a_stop_is_told_as_possible_twins_and_sent_by_the_n
     loop.write("a", *numbered(10))
     loop.run(2)
     loop.close()
-    tapes = loop.tapes
-    loop = make({"a": HOLD}, pipe=True)
-    loop.tapes = tapes
+    loop = make({"a": HOLD}, pipe=True, tapes=loop.tapes)
     assert loop.counts("a")["possibleTwins"] == 10
     assert loop.ledger.state.possible_twins == 0  # it was a stop in order
     loop.run(3)
@@ -220,6 +218,27 @@ def test_a_stop_ends_though_the_books_are_crowded(make: Make, monkeypatch: pytes
     counts = loop.counts("a")
     assert 0 < taken == counts["read"] == counts["dropped.queueFullFront"] + counts["pending"]
     assert loop.ledger.store.law() == []
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_what_a_stop_left_unanswered_and_the_next_run_drops_is_told_as_dropped_after_an_attempt(
+    make: Make, *, pipe: bool
+) -> None:
+    small = {"a": {"queue": {"mode": 3, "maxRecords": 5}}}
+    loop = make(small, pipe=pipe)
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(5))
+    loop.run(3)
+    assert len(loop.received) == 5
+    loop.close()
+    tapes = loop.tapes
+    loop = make(small, pipe=pipe, reachable=False, tapes=tapes)
+    loop.write("a", *numbered(20, "late"))
+    loop.run(3)
+    counts = loop.counts("a")
+    assert counts["dropped.queueFullFront"] == 20
+    assert counts["droppedAfterAttempt"] == 5
 
 
 # -- age, disk, and streams that are gone -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from weir.cli.state import ask_owner, opened, state_directory
+from weir.cli.state import ask_or_read, opened, state_directory
 from weir.core.view import StreamView, View
 from weir.report import status as report
 from weir.store.store import Store
@@ -82,10 +82,11 @@ def _view(store: Store) -> View:
 def losses(arguments: argparse.Namespace) -> int:
     """Show what was dropped."""
     path = state_directory(arguments.state)
-    answer = ask_owner(path, {"command": "losses"})
-    if answer is None:
-        with opened(path) as store:
-            answer = {"losses": report.losses(store.losses() if store else [])}
-    entries = answer["losses"]
+    entries = ask_or_read(path, {"command": "losses"}, lambda: _losses(path))["losses"]
     print(json.dumps(entries, indent=2) if arguments.json else report.losses_table(entries))
     return FINE
+
+
+def _losses(path: Path) -> dict[str, Any]:
+    with opened(path) as store:
+        return {"losses": report.losses(store.losses() if store else [])}

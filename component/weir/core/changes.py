@@ -80,4 +80,5 @@ class StoreState(msgspec.Struct, kw_only=True):
     possible_twins: int  # those of unclean stops, which no stream can be blamed for
     state_lost: int
     duplicate_bound: int  # of the last owner's settings
+    unanswered: int  # the most records that the broker may have though they are pending, as the last owner left
     bytes_written: int

@@ -305,13 +305,11 @@ class Forwarder:
         self.ledger.commit(self._now, self.transport.generation)
 
     def _end_run(self) -> None:
-        for sent in self.window.all():  # the broker may have them, and they are sent again by the next run
+        left = self.window.clear()  # the broker may have them, and they are sent again by the next run
+        for sent in left:
             sent.stream.books.count("possibleTwins", sent.qos)
-            sent.span.attempts += sent.qos
-            sent.stream.books.touch(sent.span)
-        self.window.clear()
         self.ledger.stop_reading(self._now)
-        self.ledger.commit(self._now, self.transport.generation, end_of_run=True)
+        self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))
 
     def _wait_for_acks(self, hurried: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS

@@ -41,7 +41,7 @@ class Store(Backlog, Protocol):
     def begin_run(self, thing: str, modes: Mapping[str, str], duplicate_bound: int) -> None:
         """Write down that a run begins, with the streams it has and their modes."""
 
-    def commit(self, changes: list[Change], generation: int, *, end_of_run: bool) -> None:
+    def commit(self, changes: list[Change], generation: int, *, end_of_run: bool, unanswered: int) -> None:
         """Write everything in one transaction."""
 
     def law(self) -> list[tuple[str, int, int]]:
@@ -157,8 +157,8 @@ class Ledger:
     def _begin_run(self, store: Store) -> tuple[StoreState, dict[str, StreamState]]:
         """Begin a run; give what was true of the store before, and its streams by name."""
         before = store.state()
-        if not before.clean and not self._suspects:
-            self._suspects = dict.fromkeys(self._modes(), before.duplicate_bound)
+        if not self._suspects:
+            self._suspects = dict.fromkeys(self._modes(), before.unanswered)
         store.begin_run(self.settings.thing_name, self._modes(), self.settings.duplicate_bound)
         return before, {state.name: state for state in store.streams()}
 
@@ -220,14 +220,15 @@ class Ledger:
         starves = any(_starves(stream, now) for stream in self.streams)
         return self._last_commit + (STARVED_SECONDS if starves else self.settings.state.commit_seconds)
 
-    def commit(self, now: Now, generation: int, *, end_of_run: bool = False) -> None:
+    def commit(self, now: Now, generation: int, *, end_of_run: bool = False, unanswered: int = 0) -> None:
         """Write what happened since the last commit, if anything did."""
         if self.failing:
             return
         self._last_commit = now.monotonic
         changes = [(stream, change) for stream in self.streams if (change := stream.prepare(now)) is not None]
         if changes or end_of_run:
-            self.store.commit([change for _, change in changes], generation, end_of_run=end_of_run)
+            written = [change for _, change in changes]
+            self.store.commit(written, generation, end_of_run=end_of_run, unanswered=unanswered)
         for stream, change in changes:
             stream.committed(change, now.monotonic)
         if changes:

@@ -121,9 +121,10 @@ class Store:
         """Say what is true of the store as a whole."""
         with _translated():
             row = self._database.execute(
-                "SELECT epoch, epoch_since, clean, boot, thing, possible_twins, state_lost, duplicate_bound FROM store"
+                "SELECT epoch, epoch_since, clean, boot, thing, possible_twins, state_lost, duplicate_bound, unanswered"
+                " FROM store"
             ).fetchone()
-        epoch, since, clean, boot, thing, twins, lost, bound = row
+        epoch, since, clean, boot, thing, twins, lost, bound, unanswered = row
         return StoreState(
             epoch=epoch,
             epoch_since=since,
@@ -133,6 +134,7 @@ class Store:
             possible_twins=twins,
             state_lost=lost,
             duplicate_bound=bound,
+            unanswered=unanswered if clean else bound,
             bytes_written=self._bytes_written,
         )
 
@@ -221,13 +223,15 @@ class Store:
 
     # -- the commit ---------------------------------------------------------------------------------------------------
 
-    def commit(self, changes: Sequence[Change], generation: int = 0, *, end_of_run: bool = False) -> None:
+    def commit(
+        self, changes: Sequence[Change], generation: int = 0, *, end_of_run: bool = False, unanswered: int = 0
+    ) -> None:
         """Write everything in one transaction. Raises `StoreFailed`: then nothing is known but by opening it anew."""
         with self._transaction():
             for change in changes:
                 self._write(change, generation)
-            if end_of_run:
-                self._database.execute("UPDATE store SET clean = 1")
+            if end_of_run:  # with how many records the broker may have though they are pending
+                self._database.execute("UPDATE store SET clean = 1, unanswered = ?", (unanswered,))
         self._checkpoint(always=end_of_run)
 
     def _write(self, change: Change, generation: int) -> None:
