@@ -111,14 +111,17 @@ class Gateway:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def ask_status(self, *more: str) -> subprocess.CompletedProcess[str]:
-        """Run `weir status`."""
+    def ask_status(self, *more: str) -> str:
+        """Run `weir status`; give what it prints."""
         command = python("weir.cli", "status", "--state", self.state, *more)
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(), check=True)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(), check=False)
+        if done.returncode:
+            raise RuntimeError(f"`weir status` ended with {done.returncode}:\n{done.stderr}{done.stdout}")
+        return done.stdout
 
     def status(self) -> dict[str, Any]:
         """Give the status document."""
-        document: dict[str, Any] = json.loads(self.ask_status("--json").stdout)
+        document: dict[str, Any] = json.loads(self.ask_status("--json"))
         return document
 
     # -- its configuration --------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def watch_last_outcome(marks: Marks) -> None:
         marks["last"] = Mark(forwarder.progress_at, time.process_time())
         return stop(forwarder, *arguments, **named)
 
-    Forwarder.stop = stopping  # type: ignore[method-assign]
+    Forwarder.stop = stopping  # type: ignore[assignment,method-assign]
 
 
 def main() -> int:

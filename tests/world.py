@@ -38,7 +38,7 @@ class Killed(BaseException):
 
 
 class Mortal(FakeTransport):
-    """A transport that is asked before and after each publish whether the process still lives."""
+    """A transport that writes at once, and is asked before and after each publish whether the process still lives."""
 
     def __init__(self, inbox: ByHand, faults: Faults | None, received: list[Message]) -> None:
         super().__init__(inbox.post, inbox.settled, reachable=False)
@@ -47,17 +47,28 @@ class Mortal(FakeTransport):
 
     def publish(self, topic: str, payload: bytes, qos: int) -> Any:  # noqa: ANN401 - a future of the client's
         with self._faults.around("publish"):
-            return super().publish(topic, payload, qos)
+            future = super().publish(topic, payload, qos)
+            if self.online:
+                self.write_all()
+            return future
 
 
 class World:
     """A rig with the broker in memory, which remembers what arrived over the lives of several processes."""
 
     def __init__(
-        self, path: Path, case: Case, faults: Faults | None = None, *, mortal: bool = False, **changes: object
+        self,
+        path: Path,
+        case: Case,
+        faults: Faults | None = None,
+        *,
+        mortal: bool = False,
+        bound: int = BOUND,
+        **changes: object,
     ) -> None:
         """Begin the first life; the faults are those of the store, and where it is mortal also of the transport."""
         self.mortal = mortal
+        self.bound = bound
         self.case = case
         self.kills = 0
         self.arrived: list[Message] = []
@@ -139,5 +150,5 @@ class World:
         rig.looks.append(rig.looks[-1]._replace(status=rig.document(), arrived=len(self.arrived), kills=self.kills))
         lost = len(rig.fed) - rig.counts["read"] if self.case.pipe and self.kills else 0
         return judge(
-            Evidence(rig.fed, self.received(), rig.looks, lost_unread=lost, bound=BOUND, interrupted=1 * WINDOW)
+            Evidence(rig.fed, self.received(), rig.looks, lost_unread=lost, bound=self.bound, interrupted=1 * WINDOW)
         )

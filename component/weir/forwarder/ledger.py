@@ -211,6 +211,8 @@ class Ledger:
     def _pressing(self, stream: Stream, now: Now) -> bool:
         if stream.books.crowded or (stream.memory_full and stream.needs_rows(now)):
             return True
+        if stream.books.since["possibleTwins"]:  # a kill would forget them, and they come all the same
+            return True
         return now.monotonic >= self._last_commit + STARVED_SECONDS and _starves(stream, now)
 
     def due_at(self, now: Now) -> float:

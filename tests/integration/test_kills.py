@@ -1,0 +1,306 @@
+"""The law over SIGTERM and SIGKILL: real processes, a real broker that comes and goes, twenty kills in a row.
+
+Each round of a life ends with a kill at a random moment: after so many more messages at the subscriber, or so many
+changes of the status. The random numbers come from a seed that is printed; a failure shows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.broker import Broker
+from tests.checker import Evidence, Look, judge
+from tests.conditions import DEADLINE_SECONDS, eventually
+from tests.device import Device
+from weir.control.protocol import ask
+
+KILLS = 20
+WINDOW = 20
+COMMIT_RECORDS = 100
+BOUND = COMMIT_RECORDS + WINDOW
+LINE_BYTES = 128  # a divisor of a page: whatever is read of a pipe at once are whole lines
+BURST = 32  # lines; what is written at once to a pipe arrives as a whole
+MOST_FED = 600  # in one round
+SETTINGS: dict[str, object] = {
+    "streams__telemetry__queue__maxRecords": 200,
+    "streams__telemetry__source__format": "jsonl",
+    "gate__maxIncomplete": 2 * WINDOW,
+    "gate__maxInFlight": WINDOW,
+    "state__commitRecords": COMMIT_RECORDS,
+    "state__commitSeconds": 0.2,
+}
+
+
+class Producer:
+    """Writes lines, each unlike every other, and knows what it wrote."""
+
+    def __init__(self) -> None:
+        self.fed: list[bytes] = []
+
+    def _burst(self) -> list[bytes]:
+        numbers = range(len(self.fed), len(self.fed) + BURST)
+        return [json.dumps({"n": number}).ljust(LINE_BYTES - 1).encode() for number in numbers]
+
+    def feed(self) -> None:
+        """Write one burst of lines, as far as they can be taken now."""
+        lines = self._burst()
+        if self._write(b"".join(line + b"\n" for line in lines)):
+            self.fed += lines
+
+    def _write(self, content: bytes) -> bool:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Let nothing more come."""
+
+
+class Appender(Producer):
+    """Appends to files, a new one now and then."""
+
+    def __init__(self, inbox: Path) -> None:
+        super().__init__()
+        self._inbox = inbox
+
+    def _write(self, content: bytes) -> bool:
+        with (self._inbox / f"{len(self.fed) // 1_000:03}.jsonl").open("ab") as file:
+            file.write(content)
+        return True
+
+
+class Piper(Producer):
+    """Writes to a pipe that every process of the device reads from in turn; what does not fit is not written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+
+    def _write(self, content: bytes) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return os.write(self._write_end, content) == len(content)
+        return False
+
+    def end(self) -> None:
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
+
+    def close(self) -> None:
+        self.end()
+        os.close(self.read_end)
+
+
+class Life:
+    """One device, its producer and its broker, over many processes."""
+
+    def __init__(self, device: Device, broker: Broker, producer: Producer, mode: int, seed: int) -> None:
+        self.device = device
+        self.broker = broker
+        self.producer = producer
+        self.mode = mode
+        self.random = random.Random(seed)
+        self.observer = broker.observe()
+        self.looks: list[Look] = []
+        self.kills = self.interruptions = 0
+        self._seen: set[str] = set()
+        self._most = 0
+
+    # One process
+
+    def start(self) -> None:
+        self._most = len(self.producer.fed) + MOST_FED
+        mode = {"streams__telemetry__queue__mode": self.mode}
+        if isinstance(self.producer, Piper):
+            with os.fdopen(os.dup(self.producer.read_end), "rb") as stdin:
+                self.device.start("--stdin", stdin=stdin, **SETTINGS, **mode)
+        else:
+            self.device.start(**SETTINGS, **mode)
+
+    def status(self) -> dict[str, Any] | None:
+        """Ask the process for its status; None if it is not ready to answer."""
+        process = self.device.process
+        assert process is not None
+        assert process.poll() is None, self.device.log()
+        answer = ask(self.device.state, {"command": "status"})
+        return None if answer is None else answer["status"]
+
+    def feed(self) -> None:
+        if len(self.producer.fed) < self._most:
+            self.producer.feed()
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Feed until a condition holds."""
+
+        def fed_and_true() -> object:
+            self.feed()
+            return condition()
+
+        eventually(fed_and_true, 2 * DEADLINE_SECONDS, what=f"{what}\n{self.device.log()[-3_000:]}")
+
+    def messages(self, most: int) -> None:
+        """Wait for a random number of messages more at the subscriber."""
+        goal = len(self.observer.messages) + self.random.randint(1, most)
+        self.until(lambda: len(self.observer.messages) >= goal, f"{goal} messages")
+
+    def changes(self, most: int) -> None:
+        """Wait for a random number of changes of the status."""
+        self._seen.clear()
+        goal = self.random.randint(1, most)
+
+        def changed() -> bool:
+            status = self.status()
+            if status is not None:
+                queued = status["streams"]["telemetry"]["queueRecords"]
+                self._seen.add(json.dumps([status["records"], queued, status["state"]]))
+            return len(self._seen) > goal
+
+        self.until(changed, f"{goal} changes of the status")
+
+    # What happens to the broker meanwhile
+
+    def works(self) -> None:
+        self.messages(150)
+
+    def is_down(self) -> None:
+        self.changes(6)
+
+    def comes(self) -> None:
+        self.changes(3)
+        self.broker.start()
+        self.messages(60)
+
+    def goes(self) -> None:
+        self.messages(60)
+        self.interruptions += 1
+        self.broker.stop()
+        self.changes(4)
+
+    def is_frozen(self) -> None:
+        self.messages(60)
+        self.broker.freeze()
+        self.changes(2)
+
+    def round(self, end: Callable[[], object]) -> None:
+        """Live one process from its start to its end."""
+        what = self.random.choice([self.works, self.works, self.is_down, self.comes, self.goes, self.is_frozen])
+        up = what not in {self.is_down, self.comes}
+        if up and not self.broker.running:
+            self.broker.start()
+        elif not up and self.broker.running:
+            self.broker.stop()
+        self.start()
+        what()
+        end()
+        self.broker.thaw()
+        self.look()
+
+    # Looking
+
+    def kill(self) -> None:
+        self.device.kill()
+        self.kills += 1
+
+    def look(self) -> dict[str, Any]:
+        """Look at the state that nobody owns; the law must hold, row by row."""
+        arrived = len(self.observer.messages)
+        answer = self.device.ask("status", "--json", "--verify")
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        status: dict[str, Any] = json.loads(answer.stdout)
+        assert status["verified"]
+        self.looks.append(Look(status, arrived, self.kills))
+        return status
+
+    def finish(self) -> dict[str, Any]:
+        """Let everything be delivered that still can be, and look at the end of it."""
+        if not self.broker.running:
+            self.broker.start()
+        self.producer.end()
+        self.start()
+        if isinstance(self.producer, Piper):
+            process = self.device.process
+            assert process is not None
+            assert process.wait(2 * DEADLINE_SECONDS) == 0, self.device.log()
+        else:
+            self._most = 0
+            self.until(self._is_idle, "everything is delivered")
+            assert self.device.terminate() == 0
+        status = self.look()
+        self.observer.wait_for(lambda: len(set(self.observer.payloads)) >= status["records"]["delivered"])
+        self.looks[-1] = self.looks[-1]._replace(arrived=len(self.observer.messages))
+        return status
+
+    def _is_idle(self) -> bool:
+        status = self.status()
+        if status is None or status["source"]["bytesUnread"] or status["streams"]["telemetry"]["queueRecords"]:
+            return False
+        return status["records"]["inFlight"] == 0 and status["records"]["read"] >= len(self.producer.fed)
+
+    def judge(self, status: dict[str, Any]) -> None:
+        lost = len(self.producer.fed) - status["records"]["read"] if isinstance(self.producer, Piper) else 0
+        evidence = Evidence(
+            self.producer.fed,
+            self.observer.payloads,
+            self.looks,
+            lost_unread=lost,
+            bound=BOUND,
+            interrupted=self.interruptions * WINDOW,
+        )
+        assert judge(evidence) == [], self.device.log()
+
+
+Begin = Callable[..., Life]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, broker: Broker, request: pytest.FixtureRequest) -> Iterator[Begin]:
+    device = Device(tmp_path, broker)
+    pipes: list[Piper] = []
+
+    def begin_one(mode: int, *, pipe: bool) -> Life:
+        seed = random.randrange(1 << 32)
+        print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
+        if not pipe:
+            return Life(device, broker, Appender(device.inbox), mode, seed)
+        pipes.append(Piper())
+        return Life(device, broker, pipes[-1], mode, seed)
+
+    yield begin_one
+    device.close()
+    for piper in pipes:
+        piper.close()
+
+
+@pytest.mark.parametrize("pipe", [False, True], ids=["directory", "pipe"])
+@pytest.mark.parametrize("mode", [3, 4])
+def test_twenty_kills_in_a_row_break_no_promise(begin: Begin, mode: int, *, pipe: bool) -> None:
+    life = begin(mode, pipe=pipe)
+    for _ in range(KILLS):
+        life.round(life.kill)
+    status = life.finish()
+    life.judge(status)
+    records = status["records"]
+    assert status["beside"]["possibleTwins"] >= KILLS * BOUND
+    assert (records["droppedTotal"] > 0) == (mode == 3)
+    if not pipe and mode == 4:
+        assert set(life.observer.payloads) == set(life.producer.fed)
+
+
+@pytest.mark.parametrize("pipe", [False, True], ids=["directory", "pipe"])
+@pytest.mark.parametrize("mode", [3, 4])
+def test_counters_and_backlog_continue_over_orderly_stops(begin: Begin, mode: int, *, pipe: bool) -> None:
+    life = begin(mode, pipe=pipe)
+    codes: list[int] = []
+    for _ in range(5):
+        life.round(lambda: codes.append(life.device.terminate()))
+    assert codes == [0] * 5
+    status = life.finish()
+    assert status["records"]["read"] == len(life.producer.fed)  # of a pipe too: what its reader had is committed
+    life.judge(status)
