@@ -134,9 +134,6 @@ class FakeTransport:
         self.operations, self._leaving = [], None
         self._destroy(held)
 
-    def timed_out(self, error: BaseException) -> bool:
-        return isinstance(error, ClientError) and error.name == "AWS_ERROR_MQTT_TIMEOUT"
-
     # What the test does to the link
 
     def interrupt(self, reason: str = "AWS_IO_SOCKET_CLOSED") -> None:
@@ -178,11 +175,11 @@ class FakeTransport:
         """Let every answer arrive."""
         self.ack(len(self.operations))
 
-    def time_out(self, count: int = 1) -> None:
-        """Let the oldest written messages fail for want of an answer; the broker has them."""
+    def give_up(self, count: int = 1) -> None:
+        """Let the client give up on the oldest written messages; the broker has them."""
         for operation in [operation for operation in self.operations if operation.written][:count]:
             self.operations.remove(operation)
-            self._fail(operation, "AWS_ERROR_MQTT_TIMEOUT")
+            self._fail(operation, "AWS_ERROR_MQTT_PROTOCOL_ERROR")
 
     def others_publish(self, count: int, size: int = 200) -> None:
         """Let somebody else use the same connection."""

@@ -143,7 +143,13 @@ class Life:
             self.feed()
             return condition()
 
-        eventually(fed_and_true, 2 * DEADLINE_SECONDS, what=f"{what}\n{self.device.log()[-3_000:]}")
+        self._wait(fed_and_true, what)
+
+    def _wait(self, condition: Callable[[], object], what: str) -> None:
+        try:
+            eventually(condition, DEADLINE_SECONDS, what=what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.status()}\n{self.device.log()[-3_000:]}") from None
 
     def messages(self, most: int) -> None:
         """Wait for a random number of messages more at the subscriber."""
@@ -151,7 +157,7 @@ class Life:
         self.until(lambda: len(self.observer.messages) >= goal, f"{goal} messages")
 
     def changes(self, most: int) -> None:
-        """Wait for a random number of changes of the status."""
+        """Wait for a random number of changes of the status, feeding some more after each."""
         self._seen.clear()
         goal = self.random.randint(1, most)
 
@@ -159,10 +165,13 @@ class Life:
             status = self.status()
             if status is not None:
                 queued = status["streams"]["telemetry"]["queueRecords"]
-                self._seen.add(json.dumps([status["records"], queued, status["state"]]))
+                seen = json.dumps([status["records"], queued, status["state"], status["source"]])
+                if seen not in self._seen:
+                    self._seen.add(seen)
+                    self.feed()
             return len(self._seen) > goal
 
-        self.until(changed, f"{goal} changes of the status")
+        self._wait(changed, f"{goal} changes of the status")
 
     # What happens to the broker meanwhile
 

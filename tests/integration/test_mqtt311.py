@@ -103,20 +103,6 @@ def test_one_native_thread_serves_a_connection_and_ends_with_it(make: Make) -> N
     eventually(lambda: not client_threads() - before, what="the thread ended")
 
 
-def test_no_answer_in_time_is_told_apart_from_a_failure(make: Make, broker: Broker) -> None:
-    bench = start(make(operation_timeout_seconds=1.0))
-    broker.freeze()
-    [future] = publish(bench, b"the broker has it all the same")
-    bench.until(future.done, "the time is up")
-    error = future.exception()
-    assert error is not None
-    assert bench.transport.timed_out(error)
-    assert bench.transport.statistics().incomplete == 0
-    assert not heard(bench, Interrupted)
-    broker.thaw()
-    bench.until(lambda: len(bench.received()) == 1, "it arrives")
-
-
 def test_a_silent_broker_is_noticed_by_the_keep_alive(make: Make, broker: Broker) -> None:
     bench = start(make(keep_alive_seconds=2, ping_timeout_seconds=1))
     broker.freeze()

@@ -183,12 +183,32 @@ def test_an_operation_that_never_has_an_outcome_costs_the_connection_object_and_
     loop.run(1)
     loop.transport.hold_acks = True
     loop.write("a", *numbered(10))
-    loop.run(55)
+    loop.run(25)
     assert loop.transport.generation == 2
+    loop.run(3)
+    assert loop.counts("a")["timedOut"] == 10
     loop.transport.hold_acks = False
     loop.run(30)
     assert loop.counts("a")["delivered"] == 10
     assert sorted(set(loop.received)) == sorted(numbered(10))
+    assert len(loop.received) - 10 <= loop.counts("a")["possibleTwins"]
+
+
+def test_after_long_offline_the_certificates_are_read_again_by_a_new_object(make: Make) -> None:
+    loop = make({"a": HOLD})
+    loop.run(1)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(10))
+    loop.run(1)
+    loop.transport.interrupt()
+    loop.run(599)
+    assert loop.transport.generation == 1
+    loop.run(3)
+    assert loop.transport.generation == 2
+    loop.transport.hold_acks = False
+    loop.transport.resume()
+    loop.run(130)
+    assert loop.counts("a")["delivered"] == 10
     assert len(loop.received) - 10 <= loop.counts("a")["possibleTwins"]
 
 

@@ -231,7 +231,7 @@ FAULTS: dict[str, Callable[[Bench], object]] = {
     "wait": lambda bench: bench.turn(3.0),
     "connect": lambda bench: bench.transport.resume(),
     "interrupt": lambda bench: bench.transport.interrupt(),
-    "time out": lambda bench: bench.transport.time_out(),
+    "give up": lambda bench: bench.transport.give_up(),
     "write": lambda bench: bench.transport.write_all(),
     "ack": lambda bench: bench.transport.ack(3),
     "stall": lambda bench: bench.turn(STALL_SECONDS),

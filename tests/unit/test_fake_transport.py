@@ -44,14 +44,12 @@ def test_writes_can_be_held() -> None:
     assert bench.fake.received == []
 
 
-def test_a_timeout_is_known_as_one_and_frees_the_place() -> None:
+def test_what_the_client_gives_up_on_fails_and_frees_the_place() -> None:
     bench = Bench()
     bench.publish(2)
     bench.fake.advance(0.0)
-    bench.fake.time_out()
-    error = bench.settled[0].exception()
-    assert error is not None
-    assert bench.fake.timed_out(error)
+    bench.fake.give_up()
+    assert bench.settled[0].exception() is not None
     assert bench.fake.statistics().incomplete == 1
     assert len(bench.fake.received) == 2
 

@@ -65,9 +65,6 @@ class Transport(Protocol):
     def close(self, timeout_seconds: float) -> None:
         """Disconnect for good, waiting at most so long."""
 
-    def timed_out(self, error: BaseException) -> bool:
-        """Say whether this failure means that no answer came in time, so that the broker may have the message."""
-
 
 class Reject(NamedTuple):
     """A record that is set aside as soon as it is read, with all that can be said of it.

@@ -27,7 +27,7 @@ ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
 LINK_PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work
 DISK_LOOK_SECONDS = 1.0
-OVERDUE_SECONDS = 30.0  # beyond the operation timeout, which the client should have kept: then the object is replaced
+RENEW_SECONDS = 600.0  # offline for so long: the next attempts are made by a new object
 NOT_THE_LINK = frozenset({"paused", "pace", "others", "commit"})  # holds that say nothing about the link
 COOL_DOWN_SECONDS = 1.0  # after the client failed an operation
 IDLE_SECONDS = 1.0
@@ -70,6 +70,7 @@ class Forwarder:
         self._leak = LeakWatch(settings.connection.operation_timeout_seconds)
         self._online_at = 0.0
         self._idle_at = clock.monotonic()  # when something was last seen to go, or nothing was there to go
+        self._lost_at: float | None = None  # when the connection in use was interrupted
         self._cool_until = 0.0
         self._disk_low = False
         self._disk_at = 0.0
@@ -185,20 +186,27 @@ class Forwarder:
         return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
 
     def _watch_connection(self, now: float) -> None:
-        """Replace an object that has lost its way: its statistics leak, or it owes an outcome for too long."""
+        """Replace an object that has lost its way.
+
+        Its statistics leak, or it owes an outcome for too long: no answer is not a failure, the broker may have the
+        message, so it may wait again only once this object cannot send it. Or it is offline for so long that it should
+        look at the certificates again, and say what is wrong, which it does only when it is new.
+        """
+        patience = self._settings.connection.operation_timeout_seconds
         if self.state != "online":
-            return
-        if self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):
+            if self._lost_at is not None and now - self._lost_at >= RENEW_SECONDS:
+                self._replace("it has been offline for long")
+        elif self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):
             self._replace("the client's statistics count operations that no longer exist")
-            return
-        oldest = self.window.oldest_at()
-        patience = self._settings.connection.operation_timeout_seconds + OVERDUE_SECONDS
-        if oldest is not None and now - max(oldest, self._online_at) > patience:
-            self._replace("an operation has had no outcome for too long")
+        elif overdue := self.window.overdue(now - patience, self._online_at):
+            for sent in overdue:
+                sent.stream.books.count("timedOut")
+            self._replace("an acknowledgement is overdue")
 
     def _replace(self, why: str) -> None:
         self._notice("interrupted", reason=why, replaced=True)
         self.state = "connecting"
+        self._lost_at = None
         self.transport.replace()
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
@@ -218,9 +226,8 @@ class Forwarder:
         self.progress_at = self._idle_at = self._now.monotonic
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
-        # The client can never send it again, but the broker may have it: no answer is not a failure.
-        if self.transport.timed_out(error):
-            sent.stream.books.count("timedOut")
+        # The client can never send it again, but the broker may have it.
+        self._notice("publish_failed", stream=sent.stream.name, reason=str(error))
         self._give_back([sent])
         self._cool_until = self._now.monotonic + COOL_DOWN_SECONDS
 
@@ -250,6 +257,7 @@ class Forwarder:
         self._notice("resumed" if self._online_at else "connected", inFlight=len(self.window))
         self.state = "online"
         self._online_at = self._idle_at = self._now.monotonic
+        self._lost_at = None
         out = self.window.outstanding()
         if out.operations:  # the client sends again what was in flight
             self.releaser.pace.spend(self._now.monotonic, out.bytes, out.operations)
@@ -257,6 +265,7 @@ class Forwarder:
     def _interrupted(self, event: Interrupted) -> None:
         self._notice("interrupted", reason=event.reason, inFlight=len(self.window))
         self.state = "offline"
+        self._lost_at = self._now.monotonic
         for sent in self.window.all():
             sent.stream.books.count("possibleTwins", sent.qos)
 
@@ -283,7 +292,8 @@ class Forwarder:
         self._now = self._look()
         safe = self._surely(self._stop_reading)
         self._wait_for_acks(hurried)
-        safe = self._surely(self._end_run) and safe
+        left = self.window.clear()
+        safe = self._surely(lambda: self._end_run(left)) and safe
         self.transport.close(0.0 if hurried() else DISCONNECT_SECONDS)
         self.state = "stopped"
         return safe
@@ -304,9 +314,8 @@ class Forwarder:
         self.ledger.stop_reading(self._now)
         self.ledger.commit(self._now, self.transport.generation)
 
-    def _end_run(self) -> None:
-        left = self.window.clear()  # the broker may have them, and they are sent again by the next run
-        for sent in left:
+    def _end_run(self, left: list[Sent]) -> None:
+        for sent in left:  # the broker may have them, and they are sent again by the next run
             sent.stream.books.count("possibleTwins", sent.qos)
         self.ledger.stop_reading(self._now)
         self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))

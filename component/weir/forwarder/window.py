@@ -7,6 +7,7 @@ ended.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from typing import NamedTuple
 
 from weir.core.gate import Outstanding
@@ -81,6 +82,8 @@ class Window:
         """Count what is out of each stream."""
         return Counter(sent.stream for sent in self._sent.values())
 
-    def oldest_at(self) -> float | None:
-        """Say when the record that is out longest was sent."""
-        return next(iter(self._sent.values())).at if self._sent else None
+    def overdue(self, sent_before: float, online_at: float) -> list[Sent]:
+        """List what was sent so long ago, and had a connection for so long, that its outcome is overdue."""
+        if online_at > sent_before:
+            return []
+        return list(takewhile(lambda sent: sent.at <= sent_before, self._sent.values()))

@@ -23,6 +23,7 @@ _PRIORITY = {DEBUG: 7, INFO: 6, WARNING: 4, ERROR: 3}  # sd-daemon(3): what jour
 _EVENT_LEVELS = {
     "connect_failed": WARNING,
     "interrupted": WARNING,
+    "publish_failed": WARNING,
     "dropped": WARNING,
     "quarantined": WARNING,
     "held": WARNING,
@@ -35,7 +36,7 @@ _EVENT_LEVELS = {
 
 LONGEST_VALUE = 500  # characters of one value: a line stays a line
 GATHER_SECONDS = 10.0  # drops and quarantines of one reason are one line in so many seconds
-_GATHERED = frozenset({"dropped", "quarantined"})
+_GATHERED = frozenset({"dropped", "quarantined", "publish_failed"})
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+-{}#$%@~,()[]*")
 

@@ -54,7 +54,3 @@ class DryRunTransport:
 
     def close(self, timeout_seconds: float) -> None:
         """There is nothing to wait for."""
-
-    def timed_out(self, error: BaseException) -> bool:  # noqa: ARG002 - the port passes it
-        """Nothing ever times out."""
-        return False

