@@ -6,6 +6,7 @@ Waiting costs no time: whenever the loop would wait, the clock is moved to where
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ from weir.sources.stdin import PipeSource
 from weir.store.directory import StateDirectory, own
 from weir.store.store import Store
 from weir.wiring import assembly
+
+MakeTransport = Callable[[Inbox], Transport]
 
 STREAM = "telemetry"
 TOPIC = "telemetry/gateway/telemetry"
@@ -124,15 +127,24 @@ class ByHand(Inbox):
         self.now += seconds
 
 
+class InRealTime(Inbox):
+    """An inbox that waits, for a transport that takes its time."""
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+
 class Rig:
     """One stream, from a directory or a pipe, and everything around it."""
 
     def __init__(
         self,
         directory: Path,
-        make_transport: Callable[[ByHand], Transport],
+        make_transport: MakeTransport,
         *,
         pipe: bool = False,
+        in_real_time: bool = False,
         faults: Faults | None = None,
         **changes: object,
     ) -> None:
@@ -146,14 +158,15 @@ class Rig:
         self.events: list[tuple[str, dict[str, object]]] = []
         self.settings = settings(directory, **changes)
         self._pipe = os.pipe() if pipe else None
+        self._in_real_time = in_real_time
         self.begin(make_transport)
 
-    def begin(self, make_transport: Callable[[ByHand], Transport]) -> None:
+    def begin(self, make_transport: MakeTransport) -> None:
         """Begin a run, as a process would that was just started."""
         self._left = False
         self._sources: list[Source] = []
         self._stores: list[Store] = []
-        self.inbox = ByHand()
+        self.inbox: ByHand | InRealTime = InRealTime() if self._in_real_time else ByHand()
         self.clock = Clock(lambda: EPOCH_SECONDS + self.inbox.now, lambda: self.inbox.now)
         self.owned = own(self.directory / "state", wait_seconds=0)
         self.transport = make_transport(self.inbox)
@@ -218,9 +231,10 @@ class Rig:
         for _ in range(count):
             self.turn()
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        """Take turns until the condition holds."""
-        for _ in range(MOST_TURNS):
+    def until(self, condition: Callable[[], object], what: str, real_seconds: float | None = None) -> None:
+        """Take turns until the condition holds; a limited number of them, or for so long."""
+        turns = range(MOST_TURNS) if real_seconds is None else _for_so_long(real_seconds)
+        for _ in turns:
             if condition():
                 return
             self.turn()
@@ -231,9 +245,9 @@ class Rig:
         end = self.inbox.now + seconds
         self.until(lambda: self.inbox.now >= end, "time passes")
 
-    def drain(self) -> None:
+    def drain(self, real_seconds: float | None = None) -> None:
         """Take turns until everything that was fed is settled and committed."""
-        self.until(lambda: self.settled == len(self.fed), "all is settled")
+        self.until(lambda: self.settled == len(self.fed), "all is settled", real_seconds)
 
     # What there is to see
 
@@ -304,3 +318,9 @@ class Rig:
         for descriptor in self._pipe or ():
             os.close(descriptor)
         self._pipe = None
+
+
+def _for_so_long(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from tests.checker import Evidence, Violation, judge
 from tests.fakes import FakeTransport
 from tests.observer import Message
-from tests.rig import ByHand, Faults, Rig
+from tests.rig import Faults, Rig
+from weir.forwarder.inbox import Inbox
 
 WINDOW = 5
 COMMIT_RECORDS = 15
@@ -40,7 +41,7 @@ class Killed(BaseException):
 class Mortal(FakeTransport):
     """A transport that writes at once, and is asked before and after each publish whether the process still lives."""
 
-    def __init__(self, inbox: ByHand, faults: Faults | None, received: list[Message]) -> None:
+    def __init__(self, inbox: Inbox, faults: Faults | None, received: list[Message]) -> None:
         super().__init__(inbox.post, inbox.settled, reachable=False)
         self._faults = faults or Faults()
         self.received = received
@@ -90,7 +91,7 @@ class World:
         )
         self.rig.received = self.received
 
-    def _make_transport(self, inbox: ByHand) -> FakeTransport:
+    def _make_transport(self, inbox: Inbox) -> FakeTransport:
         self.transport = Mortal(inbox, self.faults if self.mortal else None, self.arrived)
         return self.transport
 

@@ -1,8 +1,7 @@
-"""Somebody else uses the same connection: the gate sees it in the client's statistics, and holds."""
+"""A connection that is used by others too, and statistics that count what no longer exists."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,74 +9,41 @@ import pytest
 from awscrt import mqtt
 
 from tests.broker import Broker
-from tests.conditions import eventually
-from weir.core.configuration import Surroundings, parse
-from weir.forwarder.forwarder import Forwarder
+from tests.conditions import DEADLINE_SECONDS
+from tests.fakes import FakeTransport
+from tests.rig import TOPIC, Rig
 from weir.forwarder.inbox import Inbox
-from weir.forwarder.ledger import Ledger
-from weir.store.directory import own
 from weir.transports.mqtt311 import Mqtt311Transport
-from weir.wiring import assembly
 
 LIMIT = 20
+LIMITS = {"gate__maxIncomplete": LIMIT, "gate__maxInFlight": LIMIT}
+OTHER_TOPIC = "somebody/else"
+
+
+# -- the real client, and a broker that can be stopped ----------------------------------------------------------------
 
 
 class Shared:
-    """A forwarder in this process, and its connection for others to publish on."""
+    """A forwarder whose connection somebody else publishes through as well."""
 
     def __init__(self, path: Path, broker: Broker) -> None:
-        self.inbox_path = path / "inbox"
-        self.inbox_path.mkdir()
-        document = {
-            "thingName": "shared",
-            "streams": {"telemetry": {"source": {"path": str(self.inbox_path), "settleSeconds": 0.1}}},
-            "gate": {"maxIncomplete": LIMIT, "maxInFlight": LIMIT},
-            "pace": {"publishesPerSecond": None, "bytesPerSecond": None},
-            "state": {"path": str(path / "state")},
-        }
-        settings = parse(document, Surroundings("shared", "host", str(path), under_nucleus=False, root_ca_path=None))
-        self.inbox = Inbox()
-        self.transport = Mqtt311Transport(broker.connection(), "shared", self.inbox.post, self.inbox.settled)
-        self.directory = own(Path(settings.state.path), wait_seconds=0)
-        make_store = assembly.store_maker(settings, self.directory, self._say_nothing)
-        make_source = assembly.source_maker(settings, self.inbox, self._say_nothing)
-        self.ledger = Ledger(settings, make_store, make_source, self.directory.free_bytes, self._say_nothing)
-        self.forwarder = Forwarder(
-            settings=settings,
-            ledger=self.ledger,
-            transport=self.transport,
-            inbox=self.inbox,
-            clock=assembly.CLOCK,
-            notice=self._say_nothing,
-        )
-        self.transport.start()
+        self.broker = broker
+        self.observer = broker.observe()
+        self.rig = Rig(path, self._make_transport, in_real_time=True, **LIMITS)
+        self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online", DEADLINE_SECONDS)
 
-    def _say_nothing(self, event: str, /, **fields: object) -> None:
-        pass
+    def _make_transport(self, inbox: Inbox) -> Mqtt311Transport:
+        self.transport = Mqtt311Transport(self.broker.connection(), "gateway", inbox.post, inbox.settled)
+        return self.transport
 
-    def until(self, condition: object, what: str) -> None:
-        """Take turns until a condition holds; at every turn the client is within its limits."""
+    def others_publish(self, count: int) -> None:
+        connection = self.transport.connection
+        assert connection is not None
+        for number in range(count):
+            connection.publish(OTHER_TOPIC, b"%d" % number, mqtt.QoS.AT_LEAST_ONCE)
 
-        def holds() -> bool:
-            self.forwarder.turn()
-            assert self.transport.statistics().incomplete <= LIMIT
-            assert callable(condition)
-            if condition():
-                return True
-            self.forwarder.wait()
-            return False
-
-        eventually(holds, what=what)
-
-    @property
-    def delivered(self) -> int:
-        return self.ledger.streams[0].books.committed["delivered"]
-
-    def close(self) -> None:
-        self.forwarder.stop()
-        self.ledger.store.close()
-        self.directory.close()
-        self.inbox.close()
+    def received(self, topic: str) -> list[bytes]:
+        return [message.payload for message in self.observer.messages if message.topic == topic]
 
 
 @pytest.fixture
@@ -85,43 +51,129 @@ def shared(tmp_path: Path, broker: Broker) -> Iterator[Shared]:
     shared = Shared(tmp_path, broker)
     yield shared
     broker.thaw()
-    shared.close()
+    shared.rig.close()
 
 
-def test_twenty_publishes_of_somebody_else_make_the_gate_hold_and_nothing_is_torn_down(
-    shared: Shared, broker: Broker
-) -> None:
-    observer = broker.observe()
-    shared.until(lambda: shared.forwarder.state == "online", "the connection is up")
-    connection = shared.transport.connection
-    assert connection is not None
-    broker.freeze()
-    others = [connection.publish("others/topic", b"%d" % number, mqtt.QoS.AT_LEAST_ONCE)[0] for number in range(LIMIT)]
-    records = [json.dumps({"number": number}).encode() for number in range(200)]
-    (shared.inbox_path / "a.jsonl").write_bytes(b"\n".join(records) + b"\n")
-    shared.until(lambda: shared.forwarder.held_by == "others", "the gate is held by others")
-    shared.until(lambda: shared.ledger.streams[0].line.records == len(records), "all records wait")
-    assert len(shared.forwarder.window) == 0
-    assert shared.transport.statistics().incomplete == LIMIT
-    broker.thaw()
-    shared.until(lambda: shared.delivered == len(records), "everything is delivered")
-    assert all(other.result(timeout=10) for other in others)
-    assert shared.transport.generation == 1
-    assert shared.transport.connection is connection
-    messages = observer.wait_for(LIMIT + len(records))
-    assert [message.payload for message in messages if message.topic != "others/topic"] == records
+def test_operations_of_others_hold_the_gate_and_nothing_is_torn_down(shared: Shared) -> None:
+    rig, transport = shared.rig, shared.transport
+    connection = transport.connection
+    shared.broker.freeze()
+    shared.others_publish(LIMIT)
+    rig.feed(12)
+    rig.until(lambda: rig.forwarder.held_by == "others", "the others hold the gate", DEADLINE_SECONDS)
+    for _ in range(10):
+        rig.turn()
+        assert rig.forwarder.held_by == "others"
+        assert len(rig.forwarder.window) == 0
+        assert transport.statistics().incomplete == LIMIT
+
+    shared.broker.thaw()
+    rig.drain(DEADLINE_SECONDS)
+    shared.observer.wait_for(lambda: len(shared.observer.messages) == LIMIT + 12)
+    assert shared.received(TOPIC) == rig.fed
+    assert shared.received(OTHER_TOPIC) == [b"%d" % number for number in range(LIMIT)]
+    assert transport.generation == 1
+    assert transport.connection is connection
+    assert rig.counts["possibleTwins"] == 0
+    assert [event for event, _ in rig.events] == ["connected"]
 
 
-def test_an_urgent_publish_goes_straight_through_while_the_queue_waits_for_its_window(
-    shared: Shared, broker: Broker
-) -> None:
-    observer = broker.observe("others/#")
-    shared.until(lambda: shared.forwarder.state == "online", "the connection is up")
-    connection = shared.transport.connection
-    assert connection is not None
-    shared.forwarder.paused = True
-    (shared.inbox_path / "a.log").write_bytes(b"one\ntwo\n")
-    shared.until(lambda: shared.ledger.streams[0].line.records == 2, "the records wait")
-    connection.publish("others/urgent", b"now", mqtt.QoS.AT_LEAST_ONCE)
-    assert [message.payload for message in observer.wait_for(1)] == [b"now"]
-    assert shared.ledger.streams[0].line.records == 2
+def test_what_others_leave_of_the_limit_is_used_and_never_exceeded(shared: Shared) -> None:
+    rig, transport = shared.rig, shared.transport
+    shared.broker.freeze()
+    shared.others_publish(LIMIT - 5)
+    rig.feed(120)
+    rig.until(lambda: len(rig.forwarder.window) == 5, "the rest of the limit is used", DEADLINE_SECONDS)
+    for _ in range(10):
+        rig.turn()
+        assert len(rig.forwarder.window) == 5
+        assert transport.statistics().incomplete == LIMIT
+        assert rig.forwarder.held_by in {"inFlight", "incomplete"}
+
+    shared.broker.thaw()
+    most = 0
+    while rig.settled < len(rig.fed):
+        rig.turn()
+        most = max(most, transport.statistics().incomplete)
+    assert most <= LIMIT
+    good = [record for record in rig.fed if record.endswith(b"}")]
+    shared.observer.wait_for(lambda: len(shared.received(TOPIC)) == len(good))
+    assert shared.received(TOPIC) == good
+    assert transport.generation == 1
+
+
+# -- a client that leaks ----------------------------------------------------------------------------------------------
+
+TIMEOUT_SECONDS = 90.0
+
+
+class Leaky:
+    """A forwarder whose client counts cancelled operations for ever, as one with a clean session does."""
+
+    def __init__(self, path: Path, window: int) -> None:
+        changes = {"gate__maxIncomplete": window, "gate__maxInFlight": window}
+        self.rig = Rig(path, self._make_transport, connection__operationTimeoutSeconds=TIMEOUT_SECONDS, **changes)
+        self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online")
+
+    def _make_transport(self, inbox: Inbox) -> FakeTransport:
+        self.transport = FakeTransport(inbox.post, inbox.settled, clean_session=True)
+        return self.transport
+
+    def leak(self, count: int) -> None:
+        """Lose the link with so many records out."""
+        self.transport.hold_acks = True
+        self.rig.feed(count)
+        self.rig.until(lambda: len(self.rig.forwarder.window) == count, "they are out")
+        self.transport.interrupt()
+        self.rig.until(lambda: self.rig.forwarder.state == "offline", "the loss is noticed")
+        self.transport.hold_acks = False
+        self.transport.resume()
+        self.leaked_at = self.rig.inbox.now
+        assert self.transport.statistics().incomplete == count
+
+    @property
+    def replaced(self) -> list[object]:
+        return [fields["reason"] for event, fields in self.rig.events if fields.get("replaced")]
+
+
+@pytest.fixture
+def leaky(tmp_path: Path) -> Iterator[Leaky]:
+    leaky = Leaky(tmp_path, window=5)
+    yield leaky
+    leaky.rig.close()
+
+
+def test_a_leak_that_jams_the_gate_is_found_and_the_connection_object_replaced(leaky: Leaky) -> None:
+    rig = leaky.rig
+    leaky.leak(5)
+    rig.until(lambda: rig.forwarder.held_by == "others", "the leak holds the gate")
+    rig.until(lambda: leaky.transport.generation == 2, "the object is replaced")
+    assert leaky.replaced == ["the client's statistics count operations that no longer exist"]
+    assert rig.inbox.now - leaky.leaked_at >= TIMEOUT_SECONDS  # until then it might have been somebody else's
+    rig.drain()
+    assert leaky.transport.statistics().incomplete == 0
+    arrived = {message.payload for message in leaky.transport.received}
+    assert arrived == set(rig.fed)
+    assert len(leaky.transport.received) - len(arrived) <= rig.counts["possibleTwins"]
+
+
+def test_a_leak_that_leaves_some_room_costs_room_until_there_is_a_pause(leaky: Leaky) -> None:
+    rig = leaky.rig
+    leaky.leak(3)
+    rig.feed(9)
+    rig.drain()  # two at a time
+    assert leaky.transport.generation == 1
+    rig.until(lambda: leaky.transport.generation == 2, "the object is replaced once nothing is out")
+    rig.until(lambda: rig.forwarder.state == "online", "the next one is up")
+    assert leaky.transport.statistics().incomplete == 0
+
+
+def test_what_is_slow_is_no_leak(leaky: Leaky) -> None:
+    rig = leaky.rig
+    for _ in range(4):  # somebody else's operations, other ones each time
+        leaky.transport.others_publish(7)
+        rig.seconds(TIMEOUT_SECONDS / 2)
+        leaky.transport.others_settle()
+        rig.seconds(2)
+    assert leaky.transport.generation == 1
+    assert leaky.replaced == []

@@ -20,13 +20,14 @@ class Pace:
         self._seconds = WINDOW_SECONDS if not publishes else max(WINDOW_SECONDS, 1 / publishes)
         self._publishes = None if publishes is None else publishes * self._seconds
         self._size = None if size is None else size * self._seconds
+        self.unlimited = publishes is None and size is None
         self._sent: deque[tuple[float, int, int]] = deque()
         self._count = 0
         self._bytes = 0
 
     def admits(self, now: float, size: int) -> bool:
         """Tell whether one publish of this many bytes may go. With an empty window one may go, whatever its size."""
-        if self._publishes is None and self._size is None:
+        if self.unlimited:
             return True
         self._forget(now)
         if not self._sent:
@@ -37,7 +38,7 @@ class Pace:
 
     def spend(self, now: float, size: int, count: int = 1) -> None:
         """Count publishes that went, or that the client sends again by itself."""
-        if self._publishes is None and self._size is None:
+        if self.unlimited:
             return
         if self._sent and self._sent[-1][0] == now:
             _, before, bytes_before = self._sent.pop()

@@ -58,6 +58,11 @@ class Books:
             span.dirty = True
             self._touched.append(span)
 
+    def published(self, records: int, size: int) -> None:
+        """Count messages that were handed to the client, and their bytes of topic and payload."""
+        self.since["published"] += records
+        self.since["bytes"] += size
+
     def sent(self, span: Span, index: int, end: str) -> None:
         """Settle a record that was out: `delivered`, `unconfirmed` or `handedOver`."""
         span.settle(index)
@@ -65,7 +70,7 @@ class Books:
         self.sent_and_settled += 1
         if not span.dirty:
             self.touch(span)
-        if not span.left:
+        if span.settled == len(span.state):
             span.body = b""  # nobody asks for it again, and until the commit it would only cost memory
 
     def dropped(self, cuts: list[Cut], reason: str, at: float) -> int:

@@ -91,11 +91,14 @@ class Forwarder:
             self._store_failed(error)
 
     def _settle(self) -> None:
+        outcomes = 0
         while (item := self.inbox.take()) is not None:
             if isinstance(item, Future):
-                self._settle_outcome(item)
+                outcomes += self._settle_outcome(item)
             elif isinstance(item, ConnectionEvent):
                 self._settle_event(item)
+        if outcomes:
+            self.progress_at = self._idle_at = self._now.monotonic
 
     def _admit(self) -> None:
         self._more = False
@@ -199,8 +202,8 @@ class Forwarder:
         elif self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):
             self._replace("the client's statistics count operations that no longer exist")
         elif overdue := self.window.overdue(now - patience, self._online_at):
-            for sent in overdue:
-                sent.stream.books.count("timedOut")
+            for run, _, _ in overdue:
+                run.stream.books.count("timedOut")
             self._replace("an acknowledgement is overdue")
 
     def _replace(self, why: str) -> None:
@@ -211,33 +214,34 @@ class Forwarder:
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
 
-    def _settle_outcome(self, future: Future[object]) -> None:
-        sent = self.window.remove(future)
+    def _settle_outcome(self, operation: Future[object]) -> bool:
+        """Settle the record of an operation; tell whether it went."""
+        sent = self.window.remove(operation)
         if sent is None:
-            return  # of an object that was replaced: its records wait again, or are settled
-        error = future.exception()
+            return False  # of an object that was replaced: its records wait again, or are settled
+        error = operation.exception()
         if error is not None:
             self._settle_failure(sent, error)
-            return
-        books = sent.stream.books
-        books.sent(sent.span, sent.number, "delivered" if sent.qos else "unconfirmed")
-        if sent.qos:
-            books.since["acknowledged"] += 1
-        self.progress_at = self._idle_at = self._now.monotonic
+            return False
+        run, index, _ = sent
+        books = run.stream.books
+        books.sent(run.span, index, "delivered" if run.qos else "unconfirmed")
+        books.since["acknowledged"] += run.qos
+        return True
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
         # The client can never send it again, but the broker may have it.
-        self._notice("publish_failed", stream=sent.stream.name, reason=str(error))
+        self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
         self._give_back([sent])
         self._cool_until = self._now.monotonic + COOL_DOWN_SECONDS
 
     def _give_back(self, all_sent: list[Sent]) -> None:
-        for sent in all_sent:
-            if sent.qos:
-                sent.stream.books.count("possibleTwins")
-                sent.span.attempts += 1
-                sent.stream.books.touch(sent.span)
-            sent.stream.line.give_back(sent.span, sent.number)
+        for run, index, _ in all_sent:
+            if run.qos:
+                run.stream.books.count("possibleTwins")
+                run.span.attempts += 1
+                run.stream.books.touch(run.span)
+            run.stream.line.give_back(run.span, index)
 
     def _settle_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
@@ -266,8 +270,8 @@ class Forwarder:
         self._notice("interrupted", reason=event.reason, inFlight=len(self.window))
         self.state = "offline"
         self._lost_at = self._now.monotonic
-        for sent in self.window.all():
-            sent.stream.books.count("possibleTwins", sent.qos)
+        for run, _, _ in self.window.all():
+            run.stream.books.count("possibleTwins", run.qos)
 
     def _store_failed(self, error: StoreFailed) -> None:
         out = self.window.by_stream()
@@ -315,8 +319,8 @@ class Forwarder:
         self.ledger.commit(self._now, self.transport.generation)
 
     def _end_run(self, left: list[Sent]) -> None:
-        for sent in left:  # the broker may have them, and they are sent again by the next run
-            sent.stream.books.count("possibleTwins", sent.qos)
+        for run, _, _ in left:  # the broker may have them, and they are sent again by the next run
+            run.stream.books.count("possibleTwins", run.qos)
         self.ledger.stop_reading(self._now)
         self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))
 

@@ -32,6 +32,7 @@ class Inbox:
         """Take the outcome of an operation; wakes the loop once enough have come back."""
         self._items.append(future)
         if 0 < self._threshold <= len(self._items):
+            self._threshold = 0  # once is enough: the loop needs a moment to come, and acks come meanwhile
             self.wake()
 
     def post(self, item: object) -> None:

@@ -14,7 +14,7 @@ from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.span import Span
 from weir.forwarder.stream import Stream
-from weir.forwarder.window import Sent, Window
+from weir.forwarder.window import Run, Window
 
 PACKET_BYTES = 8  # a PUBLISH beyond topic and payload: fixed header 1 + 3 (below 2 MiB), topic length 2, packet id 2
 OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
@@ -53,47 +53,56 @@ class Releaser:
         while self.held_by is None and (turn := self._next(streams)) is not None:
             if released >= room:
                 self.held_by = "commit"
-            elif self._release(*turn, gate):
-                released += 1
-                self.held_by = gate.held_by
+                break
+            # A stream that is alone need not be asked whether it is its turn for every record.
+            most = room - released if len(streams) == 1 else 1
+            released += self._release(*turn, gate, most)
         return released
 
-    def _release(self, stream: Stream, span: Span, gate: Opening) -> bool:
-        line = stream.line
-        index = line.next_index(span)
-        payload = span.payload(index)
-        size = stream.topic_bytes + len(payload)
-        if (reason := gate.refuses(size + OPERATION_BYTES)) is not None:
-            self.held_by = reason
+    def _release(self, stream: Stream, span: Span, gate: Opening, most: int) -> int:
+        """Release the next records of one span, at most `most`; `held_by` says what stopped it, if anything did."""
+        publish, add, line = self._transport.publish, self._window.add, stream.line
+        run = Run(stream, span, stream.settings.qos, self._monotonic())
+        released = size = 0
+        while released < most and span.waiting:
+            index = line.next_index(span)
+            payload = span.payload(index)
+            length = stream.topic_bytes + len(payload)
+            if self._holds(gate, length):
+                break
+            line.take(span, index)
+            try:
+                operation = publish(stream.topic, payload, run.qos)
+            except Refused as error:
+                stream.refuse(span, index, str(error), self._wall())
+                continue
+            add(operation, (run, index, length + OPERATION_BYTES))
+            gate.spend(length + OPERATION_BYTES)
+            size += length
+            released += 1
+        stream.books.published(released, size)
+        self._turn += released
+        return released
+
+    def _holds(self, gate: Opening, length: int) -> bool:
+        """Tell whether gate or pace hold a message of so many bytes, topic and payload; spend the pace if not."""
+        self.held_by = gate.refuses(length + OPERATION_BYTES)
+        if self.held_by is not None:
+            return True
+        if self.pace.unlimited:
             return False
         now = self._monotonic()
-        if not self.pace.admits(now, size + PACKET_BYTES):
+        if not self.pace.admits(now, length + PACKET_BYTES):
             self.held_by = "pace"
-            return False
-        self._turn += 1
-        qos = stream.settings.qos
-        line.take(span, index)
-        try:
-            future = self._transport.publish(stream.topic, payload, qos)
-        except Refused as error:
-            stream.refuse(span, index, str(error), self._wall())
             return True
-        self._window.add(future, Sent(stream, span, index, qos, size + OPERATION_BYTES, now))
-        gate.spend(size + OPERATION_BYTES)
-        self.pace.spend(now, size + PACKET_BYTES)
-        since = stream.books.since
-        since["published"] += 1
-        since["bytes"] += size
-        return True
+        self.pace.spend(now, length + PACKET_BYTES)
+        return False
 
     def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
         """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
-        if len(streams) == 1:
-            span = streams[0].next()
-            return None if span is None else (streams[0], span)
         waiting = [(stream, span) for stream in streams if (span := stream.next()) is not None]
-        if not waiting:
-            return None
+        if len(waiting) <= 1:
+            return waiting[0] if waiting else None
         round_, step = divmod(self._turn, LOWEST_EVERY)
         choose, cursor = (min, round_) if step == LOWEST_EVERY - 1 else (max, self._turn - round_)
         priority = choose(stream.settings.priority for stream, _ in waiting)

@@ -1,6 +1,6 @@
 """What is out at the client: every record that was handed over and has no outcome yet.
 
-Owns our own count of outstanding operations and the table from future to record. Knows nothing of why an operation
+Owns our own count of outstanding operations and the table from operation to record. Knows nothing of why an operation
 ended.
 """
 
@@ -16,18 +16,18 @@ from weir.core.span import Span
 from weir.forwarder.stream import Stream
 
 
-class Sent(NamedTuple):
-    """One record at the client.
-
-    `number` is its index in the span, `size` in bytes as the client counts an operation, `at` in monotonic seconds.
-    """
+class Run(NamedTuple):
+    """What records that were sent one after the other have in common. `at` is in monotonic seconds."""
 
     stream: Stream
     span: Span
-    number: int
     qos: int
-    size: int
     at: float
+
+
+# One record at the client: its run, its index in the span, its size as the client counts an operation. A bare tuple,
+# since one is made for every record.
+Sent = tuple[Run, int, int]
 
 
 class Window:
@@ -36,43 +36,43 @@ class Window:
     def __init__(self) -> None:
         """Begin with nothing out."""
         self._sent: dict[Operation, Sent] = {}
-        self._zero()
-
-    def _zero(self) -> None:
-        self._bytes = self._acknowledged = self._acknowledged_bytes = 0
+        self._bytes = 0
+        self._unacknowledged = 0  # of these, QoS 0: they get no PUBACK
+        self._unacknowledged_bytes = 0
 
     def __len__(self) -> int:
         """Count the records that are out."""
         return len(self._sent)
 
-    def add(self, future: Operation, sent: Sent) -> None:
+    def add(self, operation: Operation, sent: Sent) -> None:
         """Note a record that was handed to the client."""
-        self._sent[future] = sent
-        self._bytes += sent.size
-        if sent.qos:
-            self._acknowledged += 1
-            self._acknowledged_bytes += sent.size
+        self._sent[operation] = sent
+        self._bytes += sent[2]
+        if not sent[0].qos:
+            self._unacknowledged += 1
+            self._unacknowledged_bytes += sent[2]
 
-    def remove(self, future: Operation) -> Sent | None:
+    def remove(self, operation: Operation) -> Sent | None:
         """Find the record of an outcome; None for an operation that is not ours any more."""
-        sent = self._sent.pop(future, None)
+        sent = self._sent.pop(operation, None)
         if sent is not None:
-            self._bytes -= sent.size
-            if sent.qos:
-                self._acknowledged -= 1
-                self._acknowledged_bytes -= sent.size
+            self._bytes -= sent[2]
+            if not sent[0].qos:
+                self._unacknowledged -= 1
+                self._unacknowledged_bytes -= sent[2]
         return sent
 
     def clear(self) -> list[Sent]:
         """Take back everything: the client can never send it again."""
         sent = list(self._sent.values())
         self._sent.clear()
-        self._zero()
+        self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
         return sent
 
     def outstanding(self) -> Outstanding:
         """Give our own count for the gate."""
-        return Outstanding(len(self._sent), self._bytes, self._acknowledged, self._acknowledged_bytes)
+        count, size = len(self._sent), self._bytes
+        return Outstanding(count, size, count - self._unacknowledged, size - self._unacknowledged_bytes)
 
     def all(self) -> list[Sent]:
         """List what is out."""
@@ -80,10 +80,10 @@ class Window:
 
     def by_stream(self) -> Counter[Stream]:
         """Count what is out of each stream."""
-        return Counter(sent.stream for sent in self._sent.values())
+        return Counter(run.stream for run, _, _ in self._sent.values())
 
     def overdue(self, sent_before: float, online_at: float) -> list[Sent]:
         """List what was sent so long ago, and had a connection for so long, that its outcome is overdue."""
         if online_at > sent_before:
             return []
-        return list(takewhile(lambda sent: sent.at <= sent_before, self._sent.values()))
+        return list(takewhile(lambda sent: sent[0].at <= sent_before, self._sent.values()))
