@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.checker import Look
@@ -40,7 +41,7 @@ REAL_SECONDS = 0.0005  # what a wait of the loop really takes, so that the threa
 MOST_TURNS = 20_000
 
 
-def settings(directory: Path, **changes: object) -> Settings:
+def settings(directory: Path, changes: Mapping[str, object]) -> Settings:
     """Give settings with one stream; `changes` are paths with `__` for the dots."""
     document: dict[str, Any] = {
         "thingName": "gateway",
@@ -146,7 +147,7 @@ class Rig:
         pipe: bool = False,
         in_real_time: bool = False,
         faults: Faults | None = None,
-        **changes: object,
+        changes: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.directory = directory
         self.inbox_path = directory / "inbox"
@@ -156,7 +157,7 @@ class Rig:
         self.fed: list[bytes] = []
         self.looks: list[Look] = []
         self.events: list[tuple[str, dict[str, object]]] = []
-        self.settings = settings(directory, **changes)
+        self.settings = settings(directory, changes)
         self._pipe = os.pipe() if pipe else None
         self._in_real_time = in_real_time
         self.begin(make_transport)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tests.checker import Evidence, Violation, judge
@@ -46,7 +47,7 @@ class Mortal(FakeTransport):
         self._faults = faults or Faults()
         self.received = received
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Any:  # noqa: ANN401 - a future of the client's
+    def publish(self, topic: str, payload: bytes, qos: int) -> Any:
         with self._faults.around("publish"):
             future = super().publish(topic, payload, qos)
             if self.online:
@@ -65,7 +66,7 @@ class World:
         *,
         mortal: bool = False,
         bound: int = BOUND,
-        **changes: object,
+        changes: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Begin the first life; the faults are those of the store, and where it is mortal also of the transport."""
         self.mortal = mortal
@@ -74,13 +75,12 @@ class World:
         self.kills = 0
         self.arrived: list[Message] = []
         self.faults = faults or Faults()
-        self.steps = iter(self._steps())
         self.rig = Rig(
             path,
             self._make_transport,
             pipe=case.pipe,
             faults=self.faults,
-            **{
+            changes={
                 **LIMITS[case.limit],
                 "streams__telemetry__queue__mode": case.mode,
                 "gate__maxIncomplete": 2 * WINDOW,
@@ -90,6 +90,7 @@ class World:
             },
         )
         self.rig.received = self.received
+        self.steps = iter(self._steps())
 
     def _make_transport(self, inbox: Inbox) -> FakeTransport:
         self.transport = Mortal(inbox, self.faults if self.mortal else None, self.arrived)
@@ -109,21 +110,27 @@ class World:
         return [
             lambda: self.rig.seconds(1),
             *[lambda: self.rig.feed(20), lambda: self.rig.seconds(1.2)] * 3,
-            lambda: self.transport.resume(),
+            lambda: self._link(up=True),
             lambda: self.rig.seconds(3),
             lambda: self._hold(acks=True),
             lambda: self.rig.feed(20),
             lambda: self.rig.seconds(1.2),
-            lambda: self.transport.interrupt(),
+            lambda: self._link(up=False),
             lambda: self.rig.feed(10),
             lambda: self.rig.seconds(1.2),
             lambda: self._hold(acks=False),
-            lambda: self.transport.resume(),
+            lambda: self._link(up=True),
             lambda: self.rig.seconds(3),
             lambda: self.rig.feed(20),
             lambda: self.rig.seconds(1.2),
-            lambda: self.rig.end_input(),
+            self.rig.end_input,
         ]
+
+    def _link(self, *, up: bool) -> None:
+        if up:
+            self.transport.resume()
+        else:
+            self.transport.interrupt()
 
     def _hold(self, *, acks: bool) -> None:
         self.transport.hold_acks = acks

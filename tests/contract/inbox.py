@@ -170,9 +170,9 @@ class Inbox:
 def open_descriptors(path: Path) -> list[str]:
     """List what this process holds open below a path."""
     found = []
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(f"/proc/self/fd/{fd}")
+            target = str(fd.readlink())
         except OSError:
             continue
         if target.startswith(f"{path}/"):

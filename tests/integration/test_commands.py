@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
+import termios
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.broker import Broker
 from tests.certificates import make_certificates
 from tests.conditions import eventually
-from tests.device import Device
+from tests.device import Device, environment
 
 BACKLOG = 3_000
 
@@ -92,6 +98,68 @@ def test_a_stop_in_the_middle_of_a_backlog_is_in_order_and_the_next_run_goes_on(
     assert len(observer.payloads) - len(records) <= device.status()["beside"]["possibleTwins"]
 
 
+@pytest.mark.parametrize("pipe", [False, True], ids=["directory", "pipe"])
+def test_a_stop_with_a_full_backlog_and_no_broker_is_in_order_and_loses_nothing(
+    device: Device, stopped_broker: Broker, *, pipe: bool
+) -> None:
+    records = [b"record %d" % number for number in range(BACKLOG)]
+    limit: dict[str, Any] = {"streams__telemetry__queue__maxRecords": 500}
+    content = b"".join(record + b"\n" for record in records)
+    reader, writer = os.pipe()
+    if pipe:
+        device.start("--stdin", stdin=reader, **limit)
+        assert os.write(writer, content) == len(content)
+        device.until(lambda s: s["sourceHeldBy"] == "queueFull" and not unread_in_pipe(writer))
+    else:
+        (device.inbox / "a.log").write_bytes(content)
+        device.start(**limit)
+        device.until(lambda s: s["sourceHeldBy"] == "queueFull")
+    assert device.terminate() == 0, device.log()
+    stopped = device.status("--verify")
+    assert stopped["records"]["read"] == (BACKLOG if pipe else 0)  # what was taken from a pipe is in no other place
+    assert stopped["records"]["pending"] == stopped["records"]["read"]
+
+    stopped_broker.start()
+    observer = stopped_broker.observe()
+    os.close(reader)
+    os.close(writer)
+    if pipe:
+        assert device.run("--stdin", "--once", stdin=b"", **limit) == 0, device.log()
+    else:
+        assert device.run("--once", **limit) == 0, device.log()
+    assert observer.payloads == records
+    done = device.status("--verify")
+    assert (done["records"]["delivered"], done["records"]["droppedTotal"]) == (BACKLOG, 0)
+    assert done["beside"]["possibleTwins"] == 0
+
+
+def unread_in_pipe(descriptor: int) -> int:
+    """Count the bytes that lie in a pipe."""
+    answer = array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, answer)
+    return answer[0]
+
+
+def test_looking_at_the_state_of_a_killed_process_changes_nothing(device: Device) -> None:
+    fill(device)
+    device.start(streams__telemetry__queue__mode=3)
+    device.until(lambda s: s["records"]["read"] == BACKLOG)
+    device.kill()
+    before = sorted((path.name, path.stat().st_mode) for path in device.state.iterdir() if path.name != "weir.db-wal")
+    looks = [device.status(), device.status("--verify"), device.status()]
+    device.ask("losses")
+    for look in looks[1:]:
+        assert {**look, "oldestPendingSeconds": 0} | {"verified": 0, "broken": 0} == (
+            {**looks[0], "oldestPendingSeconds": 0} | {"verified": 0, "broken": 0}
+        )
+    after = sorted((path.name, path.stat().st_mode) for path in device.state.iterdir() if path.name != "weir.db-wal")
+    assert after == before
+    bound = looks[0]["duplicateBound"]
+    assert (looks[0]["beside"]["possibleTwins"], bound) == (0, 5_000 + 50)
+    device.start(streams__telemetry__queue__mode=3)
+    assert device.until(lambda s: s["running"])["beside"]["possibleTwins"] == bound  # the stop before was unclean
+
+
 def test_a_pause_holds_what_is_released_and_reading_goes_on(device: Device, stopped_broker: Broker) -> None:
     stopped_broker.start()
     observer = stopped_broker.observe()
@@ -141,6 +209,44 @@ def test_a_broken_law_is_told_with_its_exit_code(device: Device) -> None:
     assert "BROKEN" in answer.stdout
 
 
+def test_a_broken_law_is_told_by_the_process_that_runs_too(device: Device) -> None:
+    fill(device, 100)
+    device.start(streams__telemetry__queue__mode=3)
+    device.until(lambda s: s["records"]["pending"] == 100)
+    device.kill()
+    with sqlite3.connect(device.state / "weir.db") as database:
+        database.execute("UPDATE stream SET delivered = delivered + 1")
+    database.close()
+    device.start(streams__telemetry__queue__mode=3)
+    eventually(lambda: json.loads(device.ask("status", "--json").stdout)["running"], what="it runs")
+    answer = device.ask("status", "--json", "--verify")
+    document = json.loads(answer.stdout)
+    assert answer.returncode == 1
+    assert (document["records"]["balanced"], document["verified"]) == (False, False)
+    assert [one["reason"] for one in document["degraded"]] == ["lawBroken"]
+    assert document["broken"] == [["telemetry", -1, 0]]
+
+
+def test_names_that_a_terminal_would_act_on_are_shown_and_do_nothing(device: Device) -> None:
+    (device.inbox / "\x1b[31m\u202eevil\n\r.jsonl").write_bytes(b"{}\nno json\n")
+    (device.inbox / "sub\x07dir").mkdir()
+    device.start(streams__telemetry__queue__mode=3)
+    device.until(lambda s: s["records"]["quarantined"]["malformed"] == 1)
+    assert device.terminate() == 0
+    for line in device.log().splitlines():
+        assert line.isprintable(), repr(line)
+    with sqlite3.connect(device.state / "weir.db") as database:
+        database.execute("UPDATE stream SET name = ?", ("\x1b]0;evil\x07\n\u202e",))
+        database.execute("INSERT INTO loss VALUES (1, ?, 'queueFullFront', 1, 2, 3, 4)", ("topic\x9b2J\n",))
+    database.close()
+    for command in ("status", "losses"):
+        shown = device.ask(command).stdout
+        assert "evil" in shown
+        for line in shown.splitlines():
+            assert line.isprintable(), repr(line)
+        assert json.loads(device.ask(command, "--json").stdout)
+
+
 def test_a_degradation_is_told_with_its_exit_code(device: Device) -> None:
     device.start(state__minFreeBytes=1 << 40)
     found = device.until(lambda s: s["degraded"])
@@ -162,6 +268,29 @@ def test_the_state_has_one_owner_and_the_next_one_takes_over_at_once(tmp_path: P
     device.kill()
     second.until(lambda s: s["pid"] == waiting.pid)
     assert second.terminate() == 0
+
+
+def test_a_second_process_gives_up_in_the_end_and_says_why(tmp_path: Path, device: Device) -> None:
+    device.start()
+    device.until(lambda s: s["running"])
+    second = Device(tmp_path / "second", device.broker)
+    second.state = device.state
+    program = (
+        "import sys, weir.cli.run as command; command.LOCK_WAIT_SECONDS = 0.2\n"
+        "from weir.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, "run", *second.arguments()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        cwd=second.directory,
+        timeout=60,
+    )
+    assert (answer.returncode, answer.stdout) == (75, "")
+    assert str(device.state) in answer.stderr
+    assert device.status()["pid"] == device.pid
 
 
 def test_a_state_directory_deeper_than_a_socket_address_may_be_answers_all_the_same(tmp_path: Path) -> None:

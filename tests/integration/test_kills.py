@@ -29,7 +29,7 @@ BOUND = COMMIT_RECORDS + WINDOW
 LINE_BYTES = 128  # a divisor of a page: whatever is read of a pipe at once are whole lines
 BURST = 32  # lines; what is written at once to a pipe arrives as a whole
 MOST_FED = 256  # lines while waiting for one thing
-SETTINGS: dict[str, object] = {
+SETTINGS: dict[str, Any] = {
     "streams__telemetry__queue__maxRecords": 200,
     "streams__telemetry__source__format": "jsonl",
     "gate__maxIncomplete": 2 * WINDOW,
@@ -115,7 +115,7 @@ class Life:
     # One process
 
     def start(self) -> None:
-        mode = {"streams__telemetry__queue__mode": self.mode}
+        mode: dict[str, Any] = {"streams__telemetry__queue__mode": self.mode}
         if isinstance(self.producer, Piper):
             with os.fdopen(os.dup(self.producer.read_end), "rb") as stdin:
                 self.device.start("--stdin", stdin=stdin, **SETTINGS, **mode)
@@ -249,7 +249,8 @@ class Life:
         status = self.status()
         if status is None or status["source"]["bytesUnread"] or status["streams"]["telemetry"]["queueRecords"]:
             return False
-        return status["records"]["inFlight"] == 0 and status["records"]["read"] >= len(self.producer.fed)
+        records = status["records"]
+        return bool(records["inFlight"] == 0 and records["read"] >= len(self.producer.fed))
 
     def judge(self, status: dict[str, Any]) -> None:
         lost = len(self.producer.fed) - status["records"]["read"] if isinstance(self.producer, Piper) else 0
@@ -262,16 +263,13 @@ class Life:
             interrupted=self.interruptions * WINDOW,
         )
         assert judge(evidence) == [], self.device.log()[-5_000:]
-        print(
-            {"fed": len(evidence.fed), "arrived": len(evidence.received), "lost": lost, **status["records"], **status["beside"]}
-        )
 
 
 Begin = Callable[..., Life]
 
 
 @pytest.fixture
-def begin(tmp_path: Path, broker: Broker, request: pytest.FixtureRequest) -> Iterator[Begin]:
+def begin(tmp_path: Path, broker: Broker) -> Iterator[Begin]:
     device = Device(tmp_path, broker)
     pipes: list[Piper] = []
 

@@ -96,14 +96,15 @@ def test_a_kill_at_any_call_breaks_no_promise(make: Make, case: Case, when: str)
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_kill_after_the_other_breaks_no_promise(make: Make, case: Case) -> None:
-    for pause in range(14, 28, 2):  # long enough for each process to come as far as a commit
-        assert live_on(make(case, Fate(pause, when="before", every=pause))).kills
+    pauses = range(13, 27, 2)  # long enough for each process to come as far as a commit
+    kills = sum(live_on(make(case, Fate(pause, when="before", every=pause))).kills for pause in pauses)
+    assert kills > len(pauses)
 
 
 @pytest.mark.parametrize("pipe", [False, True])
 def test_what_an_interruption_may_repeat_is_known_before_a_kill_can_hide_it(tmp_path: Path, *, pipe: bool) -> None:
     slowly = {"state__commitRecords": 1, "state__commitSeconds": 60}
-    world = World(tmp_path, Case(pipe, mode=4), bound=1 + WINDOW, **slowly)
+    world = World(tmp_path, Case(pipe, mode=4), bound=1 + WINDOW, changes=slowly)
     rig, transport = world.rig, world.transport
     transport.resume()
     rig.seconds(3)

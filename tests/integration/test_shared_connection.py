@@ -29,7 +29,7 @@ class Shared:
     def __init__(self, path: Path, broker: Broker) -> None:
         self.broker = broker
         self.observer = broker.observe()
-        self.rig = Rig(path, self._make_transport, in_real_time=True, **LIMITS)
+        self.rig = Rig(path, self._make_transport, in_real_time=True, changes=LIMITS)
         self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online", DEADLINE_SECONDS)
 
     def _make_transport(self, inbox: Inbox) -> Mqtt311Transport:
@@ -102,6 +102,16 @@ def test_what_others_leave_of_the_limit_is_used_and_never_exceeded(shared: Share
     assert transport.generation == 1
 
 
+def test_an_urgent_publish_goes_straight_through_while_the_queue_waits(shared: Shared) -> None:
+    rig = shared.rig
+    rig.forwarder.paused = True
+    rig.feed(2)
+    rig.until(lambda: rig.ledger.streams[0].line.records == 2, "the records wait", DEADLINE_SECONDS)
+    shared.others_publish(1)
+    assert [message.topic for message in shared.observer.wait_for(1)] == [OTHER_TOPIC]
+    assert rig.ledger.streams[0].line.records == 2
+
+
 # -- a client that leaks ----------------------------------------------------------------------------------------------
 
 TIMEOUT_SECONDS = 90.0
@@ -111,8 +121,12 @@ class Leaky:
     """A forwarder whose client counts cancelled operations for ever, as one with a clean session does."""
 
     def __init__(self, path: Path, window: int) -> None:
-        changes = {"gate__maxIncomplete": window, "gate__maxInFlight": window}
-        self.rig = Rig(path, self._make_transport, connection__operationTimeoutSeconds=TIMEOUT_SECONDS, **changes)
+        changes: dict[str, object] = {
+            "gate__maxIncomplete": window,
+            "gate__maxInFlight": window,
+            "connection__operationTimeoutSeconds": TIMEOUT_SECONDS,
+        }
+        self.rig = Rig(path, self._make_transport, changes=changes)
         self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online")
 
     def _make_transport(self, inbox: Inbox) -> FakeTransport:

@@ -30,8 +30,8 @@ When = Callable[[int, str], str | None]
 def make(tmp_path: Path) -> Iterator[Make]:
     worlds: list[World] = []
 
-    def make_one(case: Case, when: When = lambda _number, _call: None, **changes: object) -> World:
-        worlds.append(World(tmp_path / str(len(worlds)), case, Faults(when), **changes))
+    def make_one(case: Case, when: When = lambda _number, _call: None) -> World:
+        worlds.append(World(tmp_path / str(len(worlds)), case, Faults(when)))
         return worlds[-1]
 
     yield make_one

@@ -103,3 +103,12 @@ def test_a_log_that_nobody_reads_does_not_stop_the_work() -> None:
         os.close(read)
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         os.close(write)
+
+
+def test_what_is_drawn_on_the_terminal_makes_way_before_a_line_and_only_then() -> None:
+    out, ways = io.StringIO(), list[str]()
+    log = Log(level="INFO", form="text", out=out, err=out, make_way=lambda: ways.append(out.getvalue()))
+    log("connected")
+    log("dropped", stream="s", reason="expired", records=1)
+    log("dropped", stream="s", reason="expired", records=1)  # gathered: no line yet
+    assert [way.count("\n") for way in ways] == [0, 1]

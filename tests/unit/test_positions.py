@@ -56,3 +56,14 @@ def test_nothing_is_accounted_by_an_empty_range() -> None:
     file.account(5, 5)
     file.account(9, 3)
     assert (file.position, file.beyond, file.changed) == (0, [], False)
+
+
+def test_a_tail_is_of_the_position_or_there_is_none() -> None:
+    file = position()
+    file.account(0, 10)
+    file.tail = b"hash of the bytes before 10"
+    file.account(20, 30)
+    file.account(5, 10)
+    assert file.tail, "the position is still the same"
+    file.account(10, 20)
+    assert (file.position, file.tail) == (30, b"")

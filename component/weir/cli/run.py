@@ -33,7 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a log never fails for a letter that its terminal lacks
-    log = Log(level=settings.log.level, form=settings.log.format, out=sys.stdout, err=sys.stderr)
+    display = _display()
+    log = Log(
+        level=settings.log.level,
+        form=settings.log.format,
+        out=sys.stdout,
+        err=sys.stderr,
+        make_way=display.close if display else lambda: None,
+    )
     signal.signal(signal.SIGTERM, _leave)  # while another process still owns the state there is nothing to stop
     directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
     try:
@@ -44,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             inbox=inbox,
             transport=assembly.mqtt_transport(settings, inbox),
             log=log,
-            display=_display(),
+            display=display,
         )
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
     finally:

@@ -14,7 +14,8 @@ class FilePosition:
     A byte is accounted for once the record it belongs to is settled or stored: `position` is the end of the accounted
     prefix, `beyond` the accounted ranges after it (ascending, neither touching nor overlapping). A file is known by
     inode, birth time (nanoseconds, None where the file system has none) and the hash of its first `head_length` bytes;
-    `tail` is the hash of the bytes just before `position`. `number` is its row id, 0 until it has one.
+    `tail` is the hash of the bytes just before `position`, empty while nobody has hashed them. `number` is its row id,
+    0 until it has one.
     """
 
     __slots__ = (
@@ -61,21 +62,39 @@ class FilePosition:
         self.position = 0
         self.beyond: list[tuple[int, int]] = []
         self.tail = b""
-        self.gone_since: float | None = None  # wall time at which the scan first missed it
-        self.vanished = False  # its directory no longer shows it: what is read of it cannot be read again
+        self.gone_since: float | None = None  # wall time at which it was found to be gone for good
+        self.vanished = False  # its directory no longer shows it: what is read of it may not be there to be read again
         self.changed = False  # differs from its row
+
+    def with_own_row(self) -> FilePosition:
+        """Give the same generation of the same file as a position without a row, and with nothing accounted for."""
+        anew = FilePosition(
+            stream=self.stream,
+            name=self.name,
+            inode=self.inode,
+            birth=self.birth,
+            head=self.head,
+            head_length=self.head_length,
+            generation=self.generation,
+            fmt=self.format,
+        )
+        anew.gone_since, anew.vanished = self.gone_since, self.vanished
+        return anew
 
     def account(self, start: int, end: int) -> None:
         """Account for the bytes [start, end)."""
         if end <= start:
             return
         self.changed = True
+        before = self.position
         if start <= self.position:
             self.position = max(self.position, end)
         else:
             self._merge(start, end)
         while self.beyond and self.beyond[0][0] <= self.position:
             self.position = max(self.position, self.beyond.pop(0)[1])
+        if self.position != before:
+            self.tail = b""  # it was of other bytes: those before the old position
 
     def _merge(self, start: int, end: int) -> None:
         ranges = self.beyond

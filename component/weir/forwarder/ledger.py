@@ -18,7 +18,8 @@ from weir.core.ports import Source
 from weir.core.positions import FilePosition
 from weir.core.settings import Settings
 from weir.core.view import StreamView
-from weir.forwarder.stream import Backlog, Carried, Notice, Now, Stream
+from weir.forwarder.carried import Carried
+from weir.forwarder.stream import Backlog, Notice, Now, Stream
 
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
 STARVED_SECONDS = 0.05
@@ -253,9 +254,9 @@ class Ledger:
         """
         self._last_views = self.views({})
         for stream in self.streams:
+            _close_unless_pipe(stream.source)  # first, for it says then what is lost with it
             self._carried[stream.name] = stream.carry()
             self._suspects[stream.name] = out.get(stream, 0) + stream.books.sent_and_settled
-            _close_unless_pipe(stream.source)
         self.streams = []
         if self._store is not None:
             self._store.close()

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from weir.core.accounting import Counts
-from weir.core.changes import Change, Loss, SetAside, StreamState
+from weir.core.changes import Change, StreamState
 from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End
-from weir.core.ports import Reading, Reject, Source
+from weir.core.ports import Reading, Reject, Source, SourceCounts
 from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
 from weir.core.view import StreamView
 from weir.forwarder.books import Books
+from weir.forwarder.carried import Carried, Recovered, is_gone
 
 READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
 LOAD_SPANS = 16
@@ -34,22 +34,6 @@ class Backlog(Protocol):
 
     def load(self, stream: int, gap: Gap, limit: int, *, newest: bool) -> Loaded:
         """Load spans from one end of a gap."""
-
-
-class Carried(NamedTuple):
-    """What books knew and did not commit; it outlives a store that failed.
-
-    A directory is read again, but nobody says again what was counted beside the law. What was read from a pipe cannot
-    be read again at all.
-    """
-
-    commit: int  # the number of the last commit that is known to be made
-    sequence: int
-    beside: Counts
-    spans: list[Span]
-    arrival: Span | None
-    set_aside: list[SetAside]
-    losses: list[Loss]
 
 
 class Now(NamedTuple):
@@ -95,6 +79,7 @@ class Stream:
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
         self._full = False  # the queue has been full, and had no room for a spanful since
         self._cutting = False  # something arrives, and more must be cut for it than was in memory
+        self._recovered = Recovered()
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
     # -- admitting ----------------------------------------------------------------------------------------------------
@@ -266,14 +251,17 @@ class Stream:
     def prepare(self, now: Now) -> Change | None:
         """Say what the next commit writes for this stream, None if nothing."""
         inserts = self._to_store(now)
-        for name, number in zip(SOURCE_COUNTERS, self.source.counts(), strict=True):
-            self.books.count(name, number)
+        self._count(self.source.counts())
         self.books.account(inserts)
-        files = self.source.before_commit()
+        files = self.source.before_commit() + self._recovered.changed()
         forgotten = self.source.forgotten()
         if not (inserts or files or forgotten or self.books.changed):
             return None
         return self.books.change(inserts, files, forgotten)
+
+    def _count(self, noticed: SourceCounts) -> None:
+        for name, number in zip(SOURCE_COUNTERS, noticed, strict=True):
+            self.books.count(name, number)
 
     def needs_rows(self, now: Now) -> bool:
         """Tell whether what waits is kept in the store: a pipe's always, and what a mode holds beyond its directory."""
@@ -311,40 +299,46 @@ class Stream:
     # -- stopping, and a store that failed ----------------------------------------------------------------------------
 
     def stop(self, now: Now) -> None:
-        """Read no more. What the reader of a pipe already took is admitted, above the limits if need be."""
+        """Read no more. What was taken and cannot be read again is admitted, above the limits if need be."""
         self.source.close()
-        if self.source.replayable:
+        if self.source.replayable and not self._holds_the_last_copy:
             return
         self.stopping = True
         while self.admit(now):
             pass
 
+    @property
+    def _holds_the_last_copy(self) -> bool:
+        return self._arrival is not None and is_gone(self._arrival.file)
+
     def carry(self) -> Carried:
         """Give what must outlive these books, should their last commit turn out not to be made."""
-        if self.source.replayable:
-            return Carried(self.books.commit, 0, self.books.beside(), [], None, [], [])
-        spans = [span for span in self.line.resident() if not span.stored and span.left]
+        spans = [span for span in self.line.resident() if not span.stored and span.left and is_gone(span.file)]
         return Carried(
             commit=self.books.commit,
             sequence=self.books.sequence_after(spans),
             beside=self.books.beside(),
+            noticed=self.source.counts()._replace(skipped_files=0),  # the next source notices them again
             spans=spans,
-            arrival=self._arrival,
-            set_aside=self.books.set_aside,
-            losses=self.books.lost_without_rows(),
+            arrival=self._arrival if self._holds_the_last_copy else None,
+            set_aside=[entry for entry in self.books.set_aside if is_gone(entry.reject.file)],
+            losses=[] if self.source.replayable else self.books.lost_without_rows(),
         )
 
     def take_back(self, carried: Carried) -> None:
         """Take over what was carried; what arrived and was not admitted is never part of a commit."""
+        self._count(carried.noticed)
         self._arrival = carried.arrival
+        if self._arrival is not None:
+            self._recovered.arrive(self._arrival)
         if self.books.commit > carried.commit:
             return  # the commit that failed was made after all
         for span in carried.spans:
-            span.wait_again()
-            span.counted, span.dirty = span.settled, False  # what was dropped of it is in the losses; the rest is new
+            self._recovered.take(span)
             self._number(span)
             self.line.append(span)
-        self.books.take_back(carried.beside, carried.set_aside, carried.losses, carried.sequence)
+        set_aside = list(map(self._recovered.set_aside, carried.set_aside))
+        self.books.take_back(carried.beside, set_aside, carried.losses, carried.sequence)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

@@ -53,8 +53,13 @@ class Log:
         err: TextIO,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        make_way: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write to these streams; under journald each line begins with its priority, and has no time of its own."""
+        """Write to these streams; under journald each line begins with its priority, and has no time of its own.
+
+        `make_way` is called before a line is written: what is drawn on the terminal must not run into it.
+        """
+        self._make_way = make_way
         self._level = LEVELS[level]
         self._json = form == "json"
         self._streams = (out, err)
@@ -98,6 +103,7 @@ class Log:
         which = int(level >= WARNING)
         line = self._line(event, level, fields, bare=self._journald[which])
         prefix = f"<{_PRIORITY[level]}>" if self._journald[which] else ""
+        self._make_way()
         try:
             self._streams[which].write(f"{prefix}{line}\n")
             self._streams[which].flush()

@@ -112,7 +112,7 @@ class Closing:
             status = os.fstat(file.fd)
             if status.st_size != file.read_to or status.st_mtime_ns != file.mtime:
                 return  # the next scan sees that too
-            if not is_at(folder.fd, file.position.name, file.fd):
+            if not (file.is_intact(file.fd) and is_at(folder.fd, file.position.name, file.fd)):
                 return
             if open_for_writing(file.fd):
                 file.again_at = now + max(1.0, self._settings.done_seconds / 4)
@@ -124,6 +124,7 @@ class Closing:
             return
         self._finished += 1
         file.parted = file.absent = file.position.vanished = True
+        file.position.gone_since = self._clock()  # for those who ask; its row is removed soon
         file.since = file.looked = now
         file.late = file.read_to
 

@@ -6,6 +6,7 @@ brokers or the store, except for what is committed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -231,11 +232,6 @@ class DirectorySource:
     def _end_turn(self, file: Watched) -> None:
         self._turn = None
         file.queued = False
-        if file.fd >= 0:
-            try:
-                file.end_turn()
-            except OSError:
-                self._fail(file)
         if file.parted:
             self._late_bytes += max(0, file.read_to - file.late)
             file.late = file.read_to
@@ -264,20 +260,19 @@ class DirectorySource:
                 self._offered.append(file.position)
         for retired in self._files.retired:
             if retired.position.changed and retired.position.format:
-                retired.position.tail = b""  # what lay there can be read no more
                 self._offered.append(retired.position)
         return self._offered
 
     def _freshen(self, file: Watched) -> None:
-        if file.fd >= 0 or file.has_fresh_tail:
-            file.freshen_tail(file.fd)
+        if file.note_tail():
             return
-        fd = self._open_briefly(file)
-        try:
-            file.freshen_tail(fd)
-        finally:
-            if fd >= 0:
-                os.close(fd)
+        fd = file.fd if file.fd >= 0 else self._open_briefly(file)
+        if fd < 0:
+            return  # it is not there to be looked at
+        with contextlib.suppress(OSError):
+            file.look_up_tail(fd)
+        if fd != file.fd:
+            os.close(fd)
 
     def _open_briefly(self, file: Watched) -> int:
         if file.absent:
@@ -334,7 +329,7 @@ class DirectorySource:
         self._closed = True
         self._turn = None
         self._walk = None
-        self._files.open.release_all()
+        self._files.close()
         self._close_folder()
 
     def _close_folder(self) -> None:

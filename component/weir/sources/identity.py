@@ -20,6 +20,7 @@ from typing import Final
 HEAD_BYTES: Final = 1024  # a file is known by its first complete line, up to so many bytes
 TAIL_BYTES: Final = 256  # and by what lies just before the position
 HASH_BYTES: Final = 16
+CHANGED: Final = bytes(HASH_BYTES)  # as a hash: no bytes have it, so it says that what was read is there no more
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -115,6 +116,13 @@ def tail_of(fd: int, position: int) -> bytes:
     length = min(TAIL_BYTES, position)
     data = os.pread(fd, length, position - length)
     return digest(data) if length and len(data) == length else b""
+
+
+def tail_of_taken(fd: int, position: int, taken: bytes) -> bytes:
+    """Hash the last 256 bytes before a position that was read up to just now; `CHANGED` if they are others already."""
+    length = min(TAIL_BYTES, position)
+    data = os.pread(fd, length, position - length)
+    return digest(data) if len(data) == length and data.endswith(taken[-TAIL_BYTES:]) else CHANGED
 
 
 def tail_matches(fd: int, tail: bytes, position: int) -> bool:

@@ -240,15 +240,26 @@ class Inventory:
         self.wish(file)
         if not for_good:
             return
-        if file.position.gone_since is None and not file.parted:
+        if file.position.gone_since is None:
             file.position.gone_since = self._clock()
             file.position.changed = True
         if file.fd < 0:
-            self.vanished_files += bool(file.lose(file.unread))
-            file.size = file.read_to
-            self.goals.pop(file.position.inode, None)
+            self._give_up(file)
         elif not file.queued and file.unchanged >= self._grace(file):
             self.open.release(file)
+
+    def _give_up(self, file: Watched) -> None:
+        """Count what nobody will read any more of a file that is gone."""
+        self.vanished_files += bool(file.lose(file.unread))
+        file.size = file.read_to
+        self.goals.pop(file.position.inode, None)
+
+    def close(self) -> None:
+        """Let go of every open file; what was not read yet of those that are gone is lost."""
+        self.open.release_all()
+        for file in self.live.values():
+            if file.absent and file.position.gone_since is not None:
+                self._give_up(file)
 
     def _has_links(self, file: Watched, now: float) -> bool:
         """Look at a file through its descriptor; say whether it may still have a name somewhere."""

@@ -11,7 +11,7 @@ from itertools import islice
 
 from weir.core.positions import FilePosition
 from weir.sources.descriptors import MAX_OPEN
-from weir.sources.identity import NotRegularError, open_regular
+from weir.sources.identity import birth_time, open_regular
 from weir.sources.inventory import Inventory
 from weir.sources.recognise import Found, Recognised, recognise
 from weir.sources.scan import Folder, Seen
@@ -95,27 +95,26 @@ class Opener:
         if file.fd >= 0:
             self._inventory.open.hold(file)
             return True
-        old = file.position
-        found = None if file.absent else self._find(folder, old.name, old.inode)
-        verdict = None if found is None else self._recognise(found, (old,), same_boot=True)
-        if found is None or verdict is None:
+        found = None if file.absent else self._find(folder, file.position.name, file.position.inode)
+        if found is None or not self._is_or_begins(file, found):
             return False
         file.fd = found.fd
         self._inventory.open.hold(file)
-        if verdict.position is not old:
-            self._start_over(file, verdict.position)
         return True
 
-    def _start_over(self, file: Watched, position: FilePosition) -> None:
+    def _is_or_begins(self, file: Watched, found: Found) -> bool:
+        """Tell whether what was found is the file, or can be gone on with; whether it was rewritten its turn tells."""
         old = file.position
-        lost = file.lose(max(0, file.turn_end - file.read_to))
-        if position.generation:
-            self._inventory.truncated_bytes += lost
-            position.format = old.format
-        else:
-            self._inventory.vanished_files += bool(lost)
+        birth = birth_time(found.fd)
+        if birth is None or old.birth is None or birth == old.birth:
+            return True
+        verdict = self._recognise(found, (), same_boot=True)
+        if verdict is None:
+            return False
+        self._inventory.vanished_files += bool(file.lose(max(0, file.turn_end - file.read_to)))
         self._inventory.retire(old, file.read_to)
-        file.start_over(position)
+        file.start_over(verdict.position)
+        return True
 
     def _recognise(self, found: Found, known: Sequence[FilePosition], *, same_boot: bool) -> Recognised | None:
         try:
@@ -135,7 +134,7 @@ class Opener:
         except PermissionError:
             self._inventory.skip(name, inode, "unreadable")
             return None
-        except (NotRegularError, OSError):
+        except OSError:
             self._inventory.again.append(inode)  # renamed, gone, or too many files are open: the next scan tells
             return None
         status = os.fstat(fd)

@@ -6,6 +6,7 @@ rather twins than loss.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,22 +37,34 @@ def recognise(found: Found, stream: int, known: Sequence[FilePosition], *, same_
     kin = [each for each in known if None in {each.birth, birth} or each.birth == birth]
     last = max(kin, key=lambda each: each.generation, default=None)
     if last is not None:
-        if _is_same(found, last):
+        proven = birth is not None and last.birth == birth
+        # Without a birth time a head alone proves nothing: files of one kind begin alike.
+        if (proven or last.tail or not last.position) and is_intact(
+            found.fd, last, read_to=last.reach, tail=last.tail, tail_at=last.position
+        ):
             others = [each for each in known if each is not last]
             return Recognised(last, others, 0)
-        if not same_boot and birth is not None and last.birth == birth and found.size < last.reach:
+        if not same_boot and proven and _is_cut_off(found, last):
             cut_off = _at_end(found, last)
             return Recognised(cut_off, list(known), last.reach - found.size)
     position = _begin(found, stream, birth, last.generation + 1 if last else 0)
     return Recognised(position, list(known), 0)
 
 
-def _is_same(found: Found, known: FilePosition) -> bool:
+def is_intact(fd: int, known: FilePosition, *, read_to: int, tail: bytes, tail_at: int) -> bool:
+    """Tell whether a file still is what was read of it: as long at least, with the same head and the same tail."""
     return (
-        found.size >= known.reach
-        and head_matches(found.fd, known.head, known.head_length)
-        and tail_matches(found.fd, known.tail, known.position)
+        os.fstat(fd).st_size >= read_to
+        and head_matches(fd, known.head, known.head_length)
+        and tail_matches(fd, tail, tail_at)
     )
+
+
+def _is_cut_off(found: Found, last: FilePosition) -> bool:
+    """Tell whether a file is the beginning of what it was, and not what a writer that truncated it began anew."""
+    if found.size >= last.reach or not last.head_length or not head_matches(found.fd, last.head, last.head_length):
+        return False
+    return found.size < last.position or tail_matches(found.fd, last.tail, last.position)
 
 
 def _begin(found: Found, stream: int, birth: int | None, generation: int) -> FilePosition:

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from weir.core.ports import Reading, Reject
 from weir.core.positions import FilePosition
 from weir.core.span import Span
-from weir.sources.identity import head_of, tail_matches, tail_of
+from weir.sources.identity import CHANGED, head_of, tail_of, tail_of_taken
 from weir.sources.lines import BLOCK, Bad, Cut, LongLine, Rules, cut
-from weir.sources.recognise import Found, next_generation
+from weir.sources.recognise import Found, is_intact, next_generation
 
 STRIDE: Final = 1_048_576  # of a line that is too long anyway, so much is passed at a time
 _LEAST: Final = 4_096  # where few records are wanted a block need not be full: so much, and more for each of them
@@ -38,7 +38,6 @@ class Watched:
         "again_at",
         "fd",
         "first_scan",
-        "hashed",
         "late",
         "long",
         "looked",
@@ -53,7 +52,6 @@ class Watched:
         "since",
         "size",
         "tail",
-        "tail_at",
         "tried",
         "turn_end",
     )
@@ -78,9 +76,7 @@ class Watched:
         self.turn_end = 0
         self.tried: tuple[int, int] | None = None  # how it looked when its last turn began
         self.long: LongLine | None = None
-        self.tail = b""  # hash of what lies before tail_at, to notice that it was rewritten
-        self.tail_at = 0
-        self.hashed = -1  # the position that position.tail is of
+        self.tail = position.tail  # hash of what lies before read_to, to notice that it was rewritten; empty: not known
 
     @property
     def unread(self) -> int:
@@ -120,16 +116,23 @@ class Watched:
         """Fix how far this turn goes; say what the file has lost."""
         status = os.fstat(self.fd)
         self.look(status.st_size, status.st_mtime_ns, now)
-        if status.st_size < self.read_to or not tail_matches(self.fd, self.tail, self.tail_at):
-            over = self._start_again(status.st_ino, status.st_size)
-        else:
+        if self.is_intact(self.fd):
             over = Over(self.shrunk)
+        else:
+            over = self._start_again(status.st_ino, status.st_size)
         self.shrunk = 0
         self.turn_end = status.st_size
         self.tried = (self.size, self.mtime)
         if not self.position.head_length:
             self._learn_head()
         return over
+
+    def is_intact(self, fd: int) -> bool:
+        """Tell whether what was taken of the file still lies there; if not, its next turn begins anew."""
+        intact = is_intact(fd, self.position, read_to=self.read_to, tail=self.tail, tail_at=self.read_to)
+        if not intact:
+            self.tried = None
+        return intact
 
     def _start_again(self, inode: int, size: int) -> Over:
         old = self.position
@@ -153,22 +156,18 @@ class Watched:
         """Go on as another generation, or as another file."""
         self.position = position
         self.read_to = position.position
-        self.tail = b""
-        self.tail_at = 0
+        self.tail = position.tail
         self.tried = None
-        self.hashed = -1
 
     def _learn_head(self) -> None:
         self.position.head, self.position.head_length = head_of(self.fd)
         self.position.changed = self.position.changed or self.position.head_length > 0
 
-    def end_turn(self) -> None:
-        """Remember what lies before the point that was reached."""
-        self.tail = tail_of(self.fd, self.read_to)
-        self.tail_at = self.read_to
-
     def take(self, limit: int, rules: Rules, *, settled: bool, at: float, now: float) -> Reading | None:
         """Take the next records of this turn; None at its end."""
+        # A turn stays open for as long as the queue is full, and the file may be rewritten meanwhile.
+        if not self.is_intact(self.fd):
+            return None
         hole = self._next_hole()
         bound = self.turn_end if hole is None else min(self.turn_end, hole)
         # Where an accounted range begins, a record ended; so it does at the end of a file that nobody writes to.
@@ -185,14 +184,20 @@ class Watched:
         result = cut(block, self.read_to, limit, rules, final=whole and ends_here)
         if result.end == self.read_to:
             return self._take_longer(bound, rules, ends_here=ends_here, at=at, now=now)
-        return self._give(result, at, now)
+        return self._give(result, block, at, now)
 
     def _next_hole(self) -> int | None:
         """Step over what is accounted for; give the end of the hole in it that comes next, None if it is open."""
         if self.position.reach <= self.read_to:
             return None
-        self.read_to, end = self.position.unaccounted_from(self.read_to)
+        begin, end = self.position.unaccounted_from(self.read_to)
+        self._move_to(begin, b"")
         return end
+
+    def _move_to(self, end: int, taken: bytes) -> None:
+        """Note how far reading has come, and what lies before that point: `taken`, as far as it was read just now."""
+        self.read_to = end
+        self.tail = tail_of_taken(self.fd, end, taken)
 
     def _take_longer(self, bound: int, rules: Rules, *, ends_here: bool, at: float, now: float) -> Reading | None:
         """Take one record that does not fit a block, or begin to pass by one that is too long."""
@@ -200,19 +205,20 @@ class Watched:
         block = os.pread(self.fd, wanted, self.read_to)
         newline = block.find(b"\n") + 1
         if newline:
-            return self._give(cut(block[:newline], self.read_to, 1, rules), at, now)
+            return self._give(cut(block[:newline], self.read_to, 1, rules), block, at, now)
         if len(block) == rules.max_record_bytes + 2:
             self.long = LongLine(self.read_to, rules)
             return self._pass_by(self.long, bound, ends_here=ends_here)
         if ends_here and self.read_to + len(block) == bound:
-            return self._give(cut(block, self.read_to, 1, rules, final=True), at, now)
+            return self._give(cut(block, self.read_to, 1, rules, final=True), block, at, now)
         return None  # part of a line
 
     def _pass_by(self, line: LongLine, bound: int, *, ends_here: bool) -> Reading | None:
         data = os.pread(self.fd, max(0, min(STRIDE, bound - self.read_to)), self.read_to)
         newline = data.find(b"\n")
-        line.feed(data if newline < 0 else data[:newline])
-        self.read_to += len(data) if newline < 0 else newline + 1
+        taken = data if newline < 0 else data[: newline + 1]
+        line.feed(taken.removesuffix(b"\n"))
+        self._move_to(self.read_to + len(taken), taken)
         if newline < 0 and not (ends_here and self.read_to >= bound):
             return NOTHING_YET if data else None
         self.long = None
@@ -222,10 +228,10 @@ class Watched:
             return NOTHING_YET
         return Reading(None, (self._reject(bad),))
 
-    def _give(self, result: Cut, at: float, now: float) -> Reading:
+    def _give(self, result: Cut, block: bytes, at: float, now: float) -> Reading:
         if result.begin > self.read_to:
             self.position.account(self.read_to, result.begin)
-        self.read_to = result.end
+        self._move_to(result.end, block[: result.end - self.read_to])
         span = None
         if result.run is not None:
             body, ends, extents = result.run
@@ -245,25 +251,14 @@ class Watched:
 
     # For a commit
 
-    @property
-    def has_fresh_tail(self) -> bool:
-        """Tell whether the tail at the position is known without looking into the file."""
-        return self.position.position in {self.hashed, self.tail_at}
+    def note_tail(self) -> bool:
+        """Bring the tail hash of the position up to date; tell whether that took no look into the file."""
+        position = self.position
+        if not position.tail and position.position == self.read_to:
+            position.tail = self.tail
+        return bool(position.tail) or not position.position
 
-    def freshen_tail(self, fd: int) -> None:
-        """Bring the stored tail hash up to the position; through a descriptor of the file, or none (-1)."""
+    def look_up_tail(self, fd: int) -> None:
+        """Hash the bytes before the position in the file, if it still is what was read."""
         at = self.position.position
-        if at == self.hashed:
-            return
-        if at == self.tail_at:
-            self.position.tail = self.tail
-        else:
-            self.position.tail = _tail_if_there(fd, at)
-        self.hashed = at
-
-
-def _tail_if_there(fd: int, at: int) -> bytes:
-    try:
-        return tail_of(fd, at) if fd >= 0 else b""
-    except OSError:
-        return b""
+        self.position.tail = (tail_of(fd, at) if self.is_intact(fd) else b"") or CHANGED
