@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.inbox import Inbox
 from weir.core.ports import Reading
-from weir.sources import recognise, watched
+from weir.sources import identity, recognise, watched
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_long_line_that_passes_by_is_given_up_when_the_file_is_begun_anew(box:
 def test_a_file_rewritten_in_the_moment_it_is_read_is_read_again(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     box.write("a", joined(lines(0, 300)))
     box.look()
-    real = watched.tail_of_taken
+    real = identity.tail_of_taken
 
     def rewritten_first(fd: int, position: int, taken: bytes) -> bytes:
         monkeypatch.undo()

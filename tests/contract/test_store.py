@@ -36,7 +36,7 @@ from weir.core.errors import StateInUse, StoreFailed, StoreUnusable
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.store.directory import own
-from weir.store.store import QUARANTINE_ROW_BYTES
+from weir.store.quarantine import ROW_BYTES as QUARANTINE_ROW_BYTES
 
 
 @pytest.fixture
@@ -221,6 +221,17 @@ def test_a_file_that_is_forgotten_is_gone_and_the_others_stay(state: Path) -> No
         assert sorted(file.name for file in shelf.reopen().files) == [b"%02d.log" % number for number in range(1, 19)]
 
 
+def test_the_id_of_a_file_is_never_given_to_another_one(state: Path) -> None:
+    with Shelf(state) as shelf:
+        old = position(shelf.state.stream, b"old.log", 5)
+        shelf.commit(files=[old])
+        shelf.commit(forgotten=[old])
+        shelf.reopen()
+        new = position(shelf.state.stream, b"new.log", 6)
+        shelf.commit(files=[new])
+        assert new.number not in {0, old.number}, "what was set aside still names the old one"
+
+
 def test_what_identifies_a_file_is_kept_whenever_it_changes(state: Path) -> None:
     with Shelf(state) as shelf:
         file = position(shelf.state.stream, b"a.log", 5)
@@ -337,6 +348,50 @@ def test_the_quarantine_keeps_bodies_as_far_as_its_budget_goes_and_counts_them_a
     with rows(state) as database:
         kept = database.execute("SELECT size, body, length(digest) FROM quarantine ORDER BY id").fetchall()
     assert kept == [(60, b"a" * 60, 0), (400, b"", 0), (40, b"c" * 40, 0)]
+
+
+def test_a_record_that_was_set_aside_says_of_which_file_it_is_though_that_is_forgotten(state: Path) -> None:
+    with Shelf(state) as shelf:
+        file = position(shelf.state.stream, b"\xff.log", 5)
+        shelf.insert(span(1, [b"one"], file=file), files=[file])
+        entry = set_aside(b"{bad")
+        entry = entry._replace(reject=entry.reject._replace(file=file))
+        shelf.count(**{"read": 1, "quarantined.malformed": 1})
+        shelf.commit(set_aside=[entry, set_aside(b"of a pipe")])
+    with rows(state) as database:
+        database.execute("UPDATE chunk SET crc = crc + 1")
+    with Shelf(state) as shelf:
+        [loaded] = shelf.loads(10, lambda: False)
+        shelf.count(**{"quarantined.corrupt": 1, "pending": -1})
+        shelf.commit(damaged=loaded.damaged)
+        shelf.commit(forgotten=[file])
+    with rows(state) as database:
+        kept = database.execute("SELECT reason, file_name FROM quarantine ORDER BY id").fetchall()
+    assert kept == [("malformed", b"\xff.log"), ("malformed", b""), ("corrupt", b"\xff.log")]
+
+
+def test_the_names_of_files_count_against_the_budget_of_the_quarantine(state: Path) -> None:
+    with Shelf(state, quarantine_max_bytes=2 * QUARANTINE_ROW_BYTES + 10) as shelf:
+        entry = set_aside(b"")
+        file = position(shelf.state.stream, b"n" * 11, 5)
+        entry = entry._replace(reject=entry.reject._replace(file=file))
+        shelf.commit(files=[file], set_aside=[entry])
+        shelf.reopen()
+        shelf.commit(set_aside=[set_aside(b"")])
+    with rows(state) as database:
+        assert database.execute("SELECT file_name FROM quarantine").fetchall() == [(b"n" * 11,)]
+
+
+def test_whether_the_backlog_holds_a_file_is_looked_up_and_not_searched_for(state: Path) -> None:
+    with Shelf(state) as shelf:
+        shelf.commit()
+        asked: list[str] = []
+        database = shelf.store._database  # noqa: SLF001 - how it is done is what matters here
+        database.set_trace_callback(asked.append)
+        shelf.store.holds(position(1, b"a.log", 5))
+        database.set_trace_callback(None)
+        plan = database.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert "USING COVERING INDEX chunk_file" in plan[0][3]
 
 
 def test_losses_are_summed_by_topic_and_reason_with_their_first_and_last_time(state: Path) -> None:

@@ -28,7 +28,7 @@ def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
 
 def read_to_the_end(terminal: int) -> str:
     """Read what was written to a terminal until its other side is closed."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(terminal, 1 << 16)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig import Faults
-from tests.world import Case, World
+from tests.world import WINDOW, Case, World
 
 CASES = [
     Case(pipe=False, mode=3),
@@ -155,3 +155,33 @@ def test_a_store_that_fails_once_while_the_process_stops_loses_nothing(make: Mak
         rig.end_input()
         world.drain()
         judged(world).rig.close()
+
+
+@pytest.mark.parametrize("how", ["sent before a kill", "never answered"])
+@pytest.mark.parametrize("case", [Case(pipe=False, mode=3), Case(pipe=True, mode=3)], ids=str)
+def test_what_the_broker_may_have_is_not_forgotten_when_the_store_fails(make: Make, case: Case, how: str) -> None:
+    failing = False
+    world = make(case, lambda _call, name: "before" if failing and name == "commit" else None)
+    rig = world.rig
+    world.transport.resume()
+    rig.seconds(3)
+    world.transport.hold_acks = True
+    rig.feed(12)
+    rig.until(lambda: len(world.arrived) == WINDOW, "the window is out")
+    if how == "never answered":
+        world.transport.reachable = False
+        rig.until(lambda: rig.counts["possibleTwins"] == WINDOW, "the object is replaced, and they wait again")
+    world.transport.interrupt()
+    if how == "sent before a kill":
+        world.be_killed()
+    rig.until(lambda: rig.forwarder.state == "offline", "the link is known to be down")
+    failing = True
+    rig.feed(1)
+    rig.until(lambda: rig.ledger.failing, "the store fails")
+    failing = False
+    rig.feed(60)
+    rig.seconds(5)
+    assert rig.counts["dropped.queueFullFront"] > WINDOW
+    rig.end_input()
+    world.drain()
+    assert world.verdict() == [], rig.events

@@ -66,9 +66,14 @@ class FilePosition:
         self.vanished = False  # its directory no longer shows it: what is read of it may not be there to be read again
         self.changed = False  # differs from its row
 
-    def with_own_row(self) -> FilePosition:
-        """Give the same generation of the same file as a position without a row, and with nothing accounted for."""
-        anew = FilePosition(
+    @property
+    def identity(self) -> tuple[int, int | None, int]:
+        """Give what tells this generation of this file from every other one of its stream."""
+        return self.inode, self.birth, self.generation
+
+    def as_new(self) -> FilePosition:
+        """Give the same generation of the same file without a row, and with nothing accounted for."""
+        return FilePosition(
             stream=self.stream,
             name=self.name,
             inode=self.inode,
@@ -78,8 +83,6 @@ class FilePosition:
             generation=self.generation,
             fmt=self.format,
         )
-        anew.gone_since, anew.vanished = self.gone_since, self.vanished
-        return anew
 
     def account(self, start: int, end: int) -> None:
         """Account for the bytes [start, end)."""

@@ -1,7 +1,7 @@
 """What outlives the books of a stream when the store failed under them.
 
-Owns what can be read again and what cannot, and the rows of files that are gone. A directory is read again, but nobody
-says again what was counted beside the law; what was read from a pipe, or from a file that is gone, is nowhere else.
+Owns what can be read again and what cannot. A directory is read again, but nobody says again what was counted beside
+the law; what was read from a pipe, or from a file that is gone, is nowhere else.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Carried(NamedTuple):
     arrival: Span | None
     set_aside: list[SetAside]
     losses: list[Loss]
+    files: tuple[FilePosition, ...] = ()  # once they are recovered: those that are gone, which no source knows
 
 
 def is_gone(file: FilePosition | None) -> bool:
@@ -33,36 +34,45 @@ def is_gone(file: FilePosition | None) -> bool:
     return file is None or file.gone_since is not None
 
 
-class Recovered:
-    """Files that are gone and of which something was carried: each has a row of its own now.
+def recover(carried: Carried, known: list[FilePosition]) -> Carried:
+    """Let what was carried be of the files as the store knows them, or of new ones; they leave what is `known`.
 
-    Whether its old row was ever written is not known, and no source gives its position any more. All that was read of
-    it is settled or carried, so nothing of it is read again should it come back.
+    All that was read of a file is settled or carried, so nothing of it is to be read again.
     """
+    files = _Files(known)
+    for span in carried.spans:
+        span.file = files.of(span.file, span.extent(0, len(span))[1])
+    if carried.arrival is not None:
+        carried.arrival.file = files.of(carried.arrival.file, carried.arrival.offset)
+    set_aside = [
+        entry._replace(reject=entry.reject._replace(file=files.of(entry.reject.file, entry.reject.end)))
+        for entry in carried.set_aside
+    ]
+    return carried._replace(set_aside=set_aside, files=files.found())
 
-    def __init__(self) -> None:
+
+class _Files:
+    """The positions of files that are gone, by those that other books had of them."""
+
+    def __init__(self, known: list[FilePosition]) -> None:
+        self._known = known
         self._by_lost: dict[FilePosition, FilePosition] = {}
 
-    def changed(self) -> list[FilePosition]:
-        """List the positions that differ from their rows."""
-        return [file for file in self._by_lost.values() if file.changed]
-
-    def arrive(self, span: Span) -> None:
-        """Take in a span that is not admitted yet."""
-        span.file = self._file(span.file, span.offset)
-
-    def take(self, span: Span) -> None:
-        """Take in a span that was admitted; what is settled of it is counted, or was delivered."""
-        span.file = self._file(span.file, span.extent(0, len(span))[1])
-        span.wait_again()
-
-    def set_aside(self, entry: SetAside) -> SetAside:
-        reject = entry.reject
-        return entry._replace(reject=reject._replace(file=self._file(reject.file, reject.end)))
-
-    def _file(self, lost: FilePosition | None, read_to: int) -> FilePosition | None:
+    def of(self, lost: FilePosition | None, read_to: int) -> FilePosition | None:
         if lost is None:
-            return None
-        file = self._by_lost.setdefault(lost, lost.with_own_row())
+            return None  # there was only a pipe
+        if lost not in self._by_lost:
+            self._by_lost[lost] = self._take(lost) or lost.as_new()
+        file = self._by_lost[lost]
+        file.gone_since, file.vanished = lost.gone_since, True
         file.account(0, read_to)
         return file
+
+    def _take(self, lost: FilePosition) -> FilePosition | None:
+        same = next((file for file in self._known if file.identity == lost.identity), None)
+        if same is not None:
+            self._known.remove(same)
+        return same
+
+    def found(self) -> tuple[FilePosition, ...]:
+        return tuple(self._by_lost.values())

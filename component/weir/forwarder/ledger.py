@@ -18,7 +18,7 @@ from weir.core.ports import Source
 from weir.core.positions import FilePosition
 from weir.core.settings import Settings
 from weir.core.view import StreamView
-from weir.forwarder.carried import Carried
+from weir.forwarder.carried import Carried, recover
 from weir.forwarder.stream import Backlog, Notice, Now, Stream
 
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
@@ -168,6 +168,7 @@ class Ledger:
         return {name: MODE_NAMES[s.queue.mode] for name, s in self.settings.streams.items() if s.enabled}
 
     def _stream(self, name: str, state: StreamState, store: Store, before: StoreState) -> Stream:
+        carried = recover(self._carried[name], state.files) if name in self._carried else None
         source = self._pipes.get(name) or self._make_source(name, state, store, same_boot=before.same_boot)
         if not source.replayable:
             self._pipes[name] = source
@@ -184,7 +185,7 @@ class Ledger:
         )
         if stream.mode.cut is stream.mode.take:  # what was sent before lies where this one cuts
             stream.books.suspects = self._suspects.get(name, 0)
-        if carried := self._carried.get(name):
+        if carried is not None:
             stream.take_back(carried)
         return stream
 
@@ -256,7 +257,7 @@ class Ledger:
         for stream in self.streams:
             _close_unless_pipe(stream.source)  # first, for it says then what is lost with it
             self._carried[stream.name] = stream.carry()
-            self._suspects[stream.name] = out.get(stream, 0) + stream.books.sent_and_settled
+            self._suspects[stream.name] = stream.doubtful(out.get(stream, 0))
         self.streams = []
         if self._store is not None:
             self._store.close()

@@ -13,11 +13,12 @@ from weir.core.changes import Change, StreamState
 from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End
 from weir.core.ports import Reading, Reject, Source, SourceCounts
+from weir.core.positions import FilePosition
 from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
 from weir.core.view import StreamView
 from weir.forwarder.books import Books
-from weir.forwarder.carried import Carried, Recovered, is_gone
+from weir.forwarder.carried import Carried, is_gone
 
 READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
 LOAD_SPANS = 16
@@ -79,7 +80,7 @@ class Stream:
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
         self._full = False  # the queue has been full, and had no room for a spanful since
         self._cutting = False  # something arrives, and more must be cut for it than was in memory
-        self._recovered = Recovered()
+        self._recovered: tuple[FilePosition, ...] = ()  # files that are gone, and that the source does not know
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
     # -- admitting ----------------------------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ class Stream:
         inserts = self._to_store(now)
         self._count(self.source.counts())
         self.books.account(inserts)
-        files = self.source.before_commit() + self._recovered.changed()
+        files = self.source.before_commit() + [file for file in self._recovered if file.changed]
         forgotten = self.source.forgotten()
         if not (inserts or files or forgotten or self.books.changed):
             return None
@@ -311,6 +312,11 @@ class Stream:
     def _holds_the_last_copy(self) -> bool:
         return self._arrival is not None and is_gone(self._arrival.file)
 
+    def doubtful(self, out: int) -> int:
+        """Count the records that the broker may have and a store opened anew takes for unsent; `out` are out now."""
+        came_back = sum(span.attempts for span in self.line.resident() if span.dirty or not span.stored)
+        return out + came_back + self.books.sent_and_settled + self.books.suspects
+
     def carry(self) -> Carried:
         """Give what must outlive these books, should their last commit turn out not to be made."""
         spans = [span for span in self.line.resident() if not span.stored and span.left and is_gone(span.file)]
@@ -329,16 +335,14 @@ class Stream:
         """Take over what was carried; what arrived and was not admitted is never part of a commit."""
         self._count(carried.noticed)
         self._arrival = carried.arrival
-        if self._arrival is not None:
-            self._recovered.arrive(self._arrival)
+        self._recovered = carried.files
         if self.books.commit > carried.commit:
             return  # the commit that failed was made after all
         for span in carried.spans:
-            self._recovered.take(span)
+            span.wait_again()  # but for what is settled: it was delivered, or what was dropped of it is in the losses
             self._number(span)
             self.line.append(span)
-        set_aside = list(map(self._recovered.set_aside, carried.set_aside))
-        self.books.take_back(carried.beside, set_aside, carried.losses, carried.sequence)
+        self.books.take_back(carried.beside, carried.set_aside, carried.losses, carried.sequence)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

@@ -131,6 +131,7 @@ def quarantine_row(stream: int, entry: SetAside, kept: bytes) -> Row:
         reject.detail,
         entry.topic,
         reject.file.number if reject.file else 0,
+        reject.file.name if reject.file else b"",
         reject.begin,
         reject.size,
         reject.digest,

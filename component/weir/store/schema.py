@@ -6,11 +6,12 @@ Weir tables and columns are only added.
     store       one row: the epoch and what is true of the store as a whole
     stream      one row a stream: its counters, and the positions of the files it reads just now; so a commit with
                 nothing to store writes one page
-    file        one row for each generation of a file: who it is, and its position once it is not read any more
+    file        one row for each generation of a file: who it is, and its position once it is not read any more; its id
+                is never used again, since rows of the quarantine go on naming it
     chunk       one row a span that is pending: immutable; its id is stream and order of arrival
     cut         what is gone of a chunk; the only part of a backlog that changes
     loss        what was dropped, by stream, topic and reason
-    quarantine  one row a record that was set aside
+    quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CREATE TABLE stream (
     positions TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE TABLE file (
-    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, name BLOB NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, name BLOB NOT NULL,
     inode INTEGER NOT NULL, birth INTEGER, head BLOB NOT NULL, head_length INTEGER NOT NULL,
     generation INTEGER NOT NULL, format TEXT NOT NULL, gone_since REAL,
     position INTEGER NOT NULL, tail BLOB NOT NULL, beyond TEXT NOT NULL
@@ -61,6 +62,7 @@ CREATE TABLE chunk (
     id INTEGER PRIMARY KEY, n INTEGER NOT NULL, file INTEGER NOT NULL, "offset" INTEGER NOT NULL, at REAL NOT NULL,
     crc INTEGER NOT NULL, ends BLOB NOT NULL, extents BLOB, body BLOB NOT NULL
 ) STRICT;
+CREATE INDEX chunk_file ON chunk (file) WHERE file > 0;
 CREATE TABLE cut (
     id INTEGER PRIMARY KEY, removed INTEGER NOT NULL, settled TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0
@@ -73,7 +75,7 @@ CREATE TABLE loss (
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, record BLOB NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
     reason TEXT NOT NULL, detail TEXT NOT NULL,
-    topic TEXT NOT NULL, file INTEGER NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
+    topic TEXT NOT NULL, file INTEGER NOT NULL, file_name BLOB NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
     digest BLOB NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
 PRAGMA application_id = {APPLICATION_ID};

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from weir.core.changes import Change, SetAside, StoreState, StreamState
+from weir.core.changes import Change, StoreState, StreamState
 from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
@@ -23,10 +23,10 @@ from weir.core.span import Span
 from weir.store import rows
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.files import FileTable
+from weir.store.quarantine import Quarantine
 from weir.store.schema import COLUMNS, LAW, SCHEMA, SEQ_MASK, STREAM_SHIFT, VERSION
 
 PAGE_BYTES = 4096
-QUARANTINE_ROW_BYTES = 200  # what a row of the quarantine costs beside the record in it
 CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
 
 Clock = Callable[[], float]
@@ -54,15 +54,12 @@ class Store:
         self.directory = directory
         self.moved_aside: Path | None = None
         self._clock = clock
-        self._quarantine_max_bytes = quarantine_max_bytes
         self._bytes_written = 0
         self._database = self._open()
         self._files = FileTable(self._database)
         directory.keep_reserve()
         with _or_closed(self._database), _translated():
-            self._quarantine_bytes: int = self._one(
-                f"SELECT coalesce(sum(length(body) + {QUARANTINE_ROW_BYTES}), 0) FROM quarantine"
-            )
+            self._quarantine = Quarantine(self._database, quarantine_max_bytes)
             self._bytes_written = self._one("SELECT bytes_written FROM store")
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -213,13 +210,9 @@ class Store:
         return int(removed or 0)
 
     def holds(self, file: FilePosition) -> bool:
-        """Tell whether a record of this file is still in the backlog. Reads the heads of all rows of its stream."""
-        first = file.stream << STREAM_SHIFT
-        with _translated():
-            found = self._one(
-                "SELECT max(1) FROM chunk WHERE id BETWEEN ? AND ? AND file = ?", first, first + SEQ_MASK, file.number
-            )
-        return found is not None
+        """Tell whether a record of this file is still in the backlog."""
+        with _translated():  # the index leaves out pipes, and is used only where the statement does
+            return self._one("SELECT 1 FROM chunk WHERE file > 0 AND file = ? LIMIT 1", file.number) is not None
 
     # -- the commit ---------------------------------------------------------------------------------------------------
 
@@ -248,10 +241,10 @@ class Store:
             raise StoreFailed(message)
         many("DELETE FROM cut WHERE id = ?", gone)
         for seq, left in change.damaged:
-            self._set_damaged_aside(stream, seq, left)
+            self._quarantine.take(stream, rows.chunk_id(stream, seq), left, self._clock())
         self._write_losses(change)
         for entry in change.set_aside:
-            self._set_aside(stream, entry)
+            self._quarantine.keep(stream, entry)
         self._write_stream(change)
 
     def _write_stream(self, change: Change) -> None:
@@ -275,29 +268,6 @@ class Store:
             " last = excluded.last, records = records + excluded.records, bytes = bytes + excluded.bytes",
             ((change.stream, x.topic, x.reason, x.first, x.last, x.records, x.bytes) for x in change.losses),
         )
-
-    def _set_aside(self, stream: int, entry: SetAside) -> None:
-        room = self._quarantine_max_bytes - self._quarantine_bytes - QUARANTINE_ROW_BYTES
-        if room < 0:
-            return  # the counters have it; a row for each bad line would fill the disk in the end
-        kept = entry.reject.kept if len(entry.reject.kept) <= room else b""
-        self._quarantine_bytes += QUARANTINE_ROW_BYTES + len(kept)
-        self._database.execute(
-            "INSERT INTO quarantine (record, stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            rows.quarantine_row(stream, entry, kept),
-        )
-
-    def _set_damaged_aside(self, stream: int, seq: int, left: int) -> None:
-        identity = rows.chunk_id(stream, seq)
-        self._database.execute(
-            "INSERT INTO quarantine (record, stream, at, reason, detail, topic, file, place, size, digest, crc, body)"
-            " SELECT x'', ?, ?, 'corrupt', ?, '', file, \"offset\", length(body), x'', crc, body"
-            " FROM chunk WHERE id = ?",
-            (stream, self._clock(), f"a row of {left} records is not what was written", identity),
-        )
-        self._database.execute("DELETE FROM chunk WHERE id = ?", (identity,))
-        self._database.execute("DELETE FROM cut WHERE id = ?", (identity,))
 
     # -- keeping house ------------------------------------------------------------------------------------------------
 
