@@ -60,9 +60,9 @@ class Opening:
             return None
         return self._count_reason if self.operations <= 0 else self._byte_reason
 
-    def spend(self, size: int) -> None:
-        """Count an operation that went."""
-        self.operations -= 1
+    def spend(self, size: int, operations: int = 1) -> None:
+        """Count operations that go, of so many bytes together."""
+        self.operations -= operations
         self.bytes -= size
         self._any_size = False
 

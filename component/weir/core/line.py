@@ -214,6 +214,19 @@ class Line:
         """Give which record of the span that `peek` gave is the next."""
         return span.oldest() if self.mode.take is End.OLD else span.newest()
 
+    def next_run(self, span: Span, most: int) -> range:
+        """Give which records of that span are the next, at most so many, as far as they lie in the order they go."""
+        if self.mode.take is End.NEW:
+            return range(span.newest(), span.newest() + 1)
+        low = span.oldest()
+        return range(low, min(span.waiting_run(low), low + most))
+
+    def take_run(self, span: Span, run: range) -> None:
+        """Send out records that `next_run` gave."""
+        span.take_run(run.start, run.stop)
+        self.records -= len(run)
+        self.bytes -= span.run_bytes(run.start, run.stop)
+
     def take(self, span: Span, index: int) -> None:
         """Send out one record that waits in a span of the line."""
         span.take(index)

@@ -162,6 +162,16 @@ class Span:
         self.state[index] = OUT
         self.waiting -= 1
 
+    def take_run(self, low: int, high: int) -> None:
+        """Send the waiting records [low, high) out."""
+        self.state[low:high] = bytes([OUT]) * (high - low)
+        self.waiting -= high - low
+
+    def settle_out(self, low: int, high: int) -> None:
+        """Mark the records [low, high), which are out, as gone for good."""
+        self.state[low:high] = bytes([SETTLED]) * (high - low)
+        self.settled += high - low
+
     def settle(self, index: int) -> None:
         """Mark a record as gone for good."""
         if self.state[index] == WAITING:

@@ -63,14 +63,15 @@ class Books:
         self.since["published"] += records
         self.since["bytes"] += size
 
-    def sent(self, span: Span, index: int, end: str) -> None:
-        """Settle a record that was out: `delivered`, `unconfirmed` or `handedOver`."""
-        span.settle(index)
-        self.since[end] += 1
-        self.sent_and_settled += 1
-        if not span.dirty:
-            self.touch(span)
-        if span.settled == len(span.state):
+    def sent(self, span: Span, low: int, high: int, qos: int) -> None:
+        """Settle records that were out, and that the broker (QoS 1) or the client (QoS 0) has."""
+        span.settle_out(low, high)
+        count = high - low
+        self.since["delivered" if qos else "unconfirmed"] += count
+        self.since["acknowledged"] += count if qos else 0
+        self.sent_and_settled += count
+        self.touch(span)
+        if not span.left:
             span.body = b""  # nobody asks for it again, and until the commit it would only cost memory
 
     def dropped(self, cuts: list[Cut], reason: str, at: float) -> int:

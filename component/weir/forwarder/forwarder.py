@@ -91,13 +91,16 @@ class Forwarder:
             self._store_failed(error)
 
     def _settle(self) -> None:
-        outcomes = 0
+        went: list[Sent] = []
         while (item := self.inbox.take()) is not None:
             if isinstance(item, Future):
-                outcomes += self._settle_outcome(item)
+                sent = self._outcome(item)
+                if sent is not None:
+                    went.append(sent)
             elif isinstance(item, ConnectionEvent):
                 self._settle_event(item)
-        if outcomes:
+        if went:
+            self._settle_sent(went)
             self.progress_at = self._idle_at = self._now.monotonic
 
     def _admit(self) -> None:
@@ -214,20 +217,28 @@ class Forwarder:
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
 
-    def _settle_outcome(self, operation: Future[object]) -> bool:
-        """Settle the record of an operation; tell whether it went."""
+    def _outcome(self, operation: Future[object]) -> Sent | None:
+        """Find the record of an operation; None if it did not go, or is not ours any more."""
         sent = self.window.remove(operation)
         if sent is None:
-            return False  # of an object that was replaced: its records wait again, or are settled
+            return None  # of an object that was replaced: its records wait again, or are settled
         error = operation.exception()
-        if error is not None:
-            self._settle_failure(sent, error)
-            return False
-        run, index, _ = sent
-        books = run.stream.books
-        books.sent(run.span, index, "delivered" if run.qos else "unconfirmed")
-        books.since["acknowledged"] += run.qos
-        return True
+        if error is None:
+            return sent
+        self._settle_failure(sent, error)
+        return None
+
+    def _settle_sent(self, went: list[Sent]) -> None:
+        """Settle records that went; those that lie side by side, as they mostly do, together."""
+        run, low, _ = went[0]
+        high = low
+        for sent in went:
+            if sent[0] is not run or sent[1] != high:
+                run.stream.books.sent(run.span, low, high, run.qos)
+                run, low, _ = sent
+                high = low
+            high += 1
+        run.stream.books.sent(run.span, low, high, run.qos)
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
         # The client can never send it again, but the broker may have it.

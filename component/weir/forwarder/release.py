@@ -12,7 +12,7 @@ from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, Opening, opening
 from weir.core.pacing import Pace
 from weir.core.ports import Transport
 from weir.core.settings import Settings
-from weir.core.span import Span
+from weir.core.span import RECORD_OVERHEAD, Span
 from weir.forwarder.stream import Stream
 from weir.forwarder.window import Run, Window
 
@@ -61,42 +61,63 @@ class Releaser:
 
     def _release(self, stream: Stream, span: Span, gate: Opening, most: int) -> int:
         """Release the next records of one span, at most `most`; `held_by` says what stopped it, if anything did."""
-        publish, add, line = self._transport.publish, self._window.add, stream.line
         run = Run(stream, span, stream.settings.qos, self._monotonic())
-        released = size = 0
-        while released < most and span.waiting:
-            index = line.next_index(span)
-            payload = span.payload(index)
-            length = stream.topic_bytes + len(payload)
-            if self._holds(gate, length):
-                break
-            line.take(span, index)
-            try:
-                operation = publish(stream.topic, payload, run.qos)
-            except Refused as error:
-                stream.refuse(span, index, str(error), self._wall())
-                continue
-            add(operation, (run, index, length + OPERATION_BYTES))
-            gate.spend(length + OPERATION_BYTES)
-            size += length
-            released += 1
-        stream.books.published(released, size)
+        released = 0
+        while released < most and span.waiting and self.held_by is None:
+            records = stream.line.next_run(span, most - released)
+            records = records[: self._admitted(run, records, gate)]
+            if records:
+                stream.line.take_run(span, records)
+                released += self._publish(run, records)
         self._turn += released
         return released
 
+    def _admitted(self, run: Run, records: range, gate: Opening) -> int:
+        """Say how many of these records gate and pace let through, and count them there."""
+        stream, span = run.stream, run.span
+        count = len(records)
+        size = span.run_bytes(records.start, records.stop) - RECORD_OVERHEAD * count
+        size += (stream.topic_bytes + OPERATION_BYTES) * count
+        if self.pace.unlimited and count <= gate.operations and size <= gate.bytes:
+            gate.spend(size, count)
+            self.held_by = gate.held_by
+            return count
+        for admitted, index in enumerate(records):
+            if self._holds(gate, stream.topic_bytes + span.size(index)):
+                return admitted
+        return count
+
     def _holds(self, gate: Opening, length: int) -> bool:
-        """Tell whether gate or pace hold a message of so many bytes, topic and payload; spend the pace if not."""
+        """Tell whether gate or pace hold a message of so many bytes, topic and payload; count it there if not."""
         self.held_by = gate.refuses(length + OPERATION_BYTES)
         if self.held_by is not None:
             return True
-        if self.pace.unlimited:
-            return False
         now = self._monotonic()
         if not self.pace.admits(now, length + PACKET_BYTES):
             self.held_by = "pace"
             return True
         self.pace.spend(now, length + PACKET_BYTES)
+        gate.spend(length + OPERATION_BYTES)
         return False
+
+    def _publish(self, run: Run, records: range) -> int:
+        """Hand records to the client; say how many it took."""
+        publish, add = self._transport.publish, self._window.add
+        stream, span, qos, _ = run
+        topic, overhead = stream.topic, stream.topic_bytes + OPERATION_BYTES
+        published = size = 0
+        for index in records:
+            payload = span.payload(index)
+            try:
+                operation = publish(topic, payload, qos)
+            except Refused as error:
+                stream.refuse(span, index, str(error), self._wall())
+                continue
+            add(operation, (run, index, len(payload) + overhead))
+            published += 1
+            size += len(payload)
+        stream.books.published(published, size + stream.topic_bytes * published)
+        return published
 
     def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
         """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
