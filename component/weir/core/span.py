@@ -92,6 +92,12 @@ class Span:
         """Give the bytes of one record."""
         return self.body[self.ends[index - 1] if index else 0 : self.ends[index] - 1]
 
+    def payloads(self, low: int, high: int) -> list[bytes]:
+        """Give the bytes of the records [low, high)."""
+        body, ends = self.body, self.ends[low:high]
+        begins = [self.ends[low - 1] if low else 0, *ends[:-1]]
+        return [body[begin : end - 1] for begin, end in zip(begins, ends, strict=True)]
+
     def size(self, index: int) -> int:
         """Count the bytes of one record."""
         return self.ends[index] - (self.ends[index - 1] if index else 0) - 1

@@ -106,8 +106,7 @@ class Releaser:
         stream, span, qos, _ = run
         topic, overhead = stream.topic, stream.topic_bytes + OPERATION_BYTES
         published = size = 0
-        for index in records:
-            payload = span.payload(index)
+        for index, payload in zip(records, span.payloads(records.start, records.stop), strict=True):
             try:
                 operation = publish(topic, payload, qos)
             except Refused as error:
