@@ -130,10 +130,14 @@ class LeakWatch:
         self._seen: Statistics | None = None
         self._since = 0.0
 
+    def forget(self) -> None:
+        """Begin anew: something of ours is out, or the client is offline."""
+        self._seen = None
+
     def leaks(self, now: float, statistics: Statistics, ours: int, *, connected: bool) -> bool:
         """Look once; `now` is monotonic, `ours` is what we have outstanding."""
         if not connected or ours or not statistics.incomplete:
-            self._seen = None
+            self.forget()
             return False
         if statistics != self._seen:
             self._seen, self._since = statistics, now

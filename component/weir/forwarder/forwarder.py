@@ -152,6 +152,8 @@ class Forwarder:
 
     def _judge_ledger(self, wall: float) -> None:
         ledger = self.ledger
+        if not (ledger.failing or ledger.law_broken or self.health.degraded):
+            return
         remedy = f"look at the disk ({ledger.failure}); it is tried again and again"
         self.health.judge("storeFailing", wall, remedy, wrong=ledger.failing)
         self.health.judge("lawBroken", wall, "run `weir status --verify` and keep the state", wrong=ledger.law_broken)
@@ -199,11 +201,14 @@ class Forwarder:
         look at the certificates again, and say what is wrong, which it does only when it is new.
         """
         patience = self._settings.connection.operation_timeout_seconds
+        if len(self.window) or self.state != "online":
+            self._leak.forget()
         if self.state != "online":
             if self._lost_at is not None and now - self._lost_at >= RENEW_SECONDS:
                 self._replace("it has been offline for long")
-        elif self._leak.leaks(now, self.transport.statistics(), len(self.window), connected=True):
-            self._replace("the client's statistics count operations that no longer exist")
+        elif not len(self.window):
+            if self._leak.leaks(now, self.transport.statistics(), 0, connected=True):
+                self._replace("the client's statistics count operations that no longer exist")
         elif overdue := self.window.overdue(now - patience, self._online_at):
             for run, _, _ in overdue:
                 run.stream.books.count("timedOut")

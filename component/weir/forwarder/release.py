@@ -44,10 +44,13 @@ class Releaser:
         self._wall = wall
         self._monotonic = monotonic
         self._turn = 0
+        self._others = False  # operations that are not ours were at the client when the gate was looked at
 
     def release(self, streams: list[Stream], room: int) -> int:
         """Release what may go, at most `room` records; `held_by` says what stopped it. Returns how many went."""
-        gate = opening(self._transport.statistics(), self._window.outstanding(), self.limits)
+        statistics, ours = self._transport.statistics(), self._window.outstanding()
+        gate = opening(statistics, ours, self.limits)
+        self._others = statistics.incomplete > ours.operations
         released = 0
         self.held_by = gate.held_by
         while self.held_by is None and (turn := self._next(streams)) is not None:
@@ -133,7 +136,6 @@ class Releaser:
         """Say when to look again although no outcome of ours may come; None for not before an outcome."""
         if self.held_by == "pace":
             return self.pace.free_at()
-        ours = self._window.outstanding().operations
-        if self.held_by is not None and self._transport.statistics().incomplete > ours:
+        if self.held_by is not None and self._others:
             return now + OTHERS_LOOK_SECONDS  # operations of others wake nobody
         return None
