@@ -474,3 +474,32 @@ def test_no_more_positions_of_gone_files_are_kept_than_a_bound(box: Inbox, monke
         (box.path / f"{number}").unlink()
     box.pass_on(10.0)
     assert len(box.rows) == 11
+
+
+@pytest.mark.parametrize("left", [b"", b"1\n"])
+def test_a_file_that_is_cut_before_its_first_turn_is_read_as_far_as_it_goes(tmp_path: Path, left: bytes) -> None:
+    box = Inbox(tmp_path)
+    box.write("a.log", b"1\n2\n3\n")
+    box.look()
+    os.truncate(box.path / "a.log", len(left))
+    assert box.read() == left.split()
+    for _ in range(4):
+        box.look()
+        assert box.read() == []
+    assert box.source.exhausted()
+
+
+def test_a_file_rewritten_at_the_same_size_while_nobody_looked_is_part_of_what_is_there(tmp_path: Path) -> None:
+    box = Inbox(tmp_path)
+    box.write("a.log", b"1\n2\n")
+    assert box.pass_on(3.0) == [b"1", b"2"]
+    box.commit()
+    box.restart()
+    (box.path / "a.log").write_bytes(b"3\n4\n")
+    records = []
+    for _ in range(20):
+        box.look(0.1)
+        records += box.read()
+        if box.source.exhausted():
+            break
+    assert records == [b"3", b"4"]

@@ -161,6 +161,9 @@ class DirectorySource:
         if status.st_ino == position.inode:
             seen = Seen(position.name, status.st_ino, status.st_size, status.st_mtime_ns)
             self._opener.recall(self._folder, seen, now)
+            file = self._files.live.get(position.inode)
+            if file is not None and file.queued:
+                self._files.goals[position.inode] = file.size  # it is another one after all, and was there at the start
 
     # Reading
 
@@ -190,6 +193,8 @@ class DirectorySource:
         if file is None:
             return None
         file.queued = self._is_ready(file, now)
+        if not file.queued and not file.size:
+            self._files.goals.pop(inode, None)  # it was emptied since the first scan: there is nothing to reach
         return file if file.queued else None
 
     def _is_ready(self, file: Watched, now: float) -> bool:
@@ -236,12 +241,14 @@ class DirectorySource:
             self._late_bytes += max(0, file.read_to - file.late)
             file.late = file.read_to
         inode = file.position.inode
-        if file.long is None and file.read_to >= self._files.goals.get(inode, 0):
+        # A file that was cut since the first scan is read as far as it goes.
+        if file.long is None and file.read_to >= min(self._files.goals.get(inode, 0), file.turn_end):
             self._files.goals.pop(inode, None)
 
     def _fail(self, file: Watched) -> None:
         """Close a file that cannot be read now; the next scan tries again."""
         self._files.open.release(file)
+        self._files.goals.pop(file.position.inode, None)
         self._skips.add(file.position.name, file.position.inode, "io_error")
 
     def _drop(self, file: Watched, reason: str, look: tuple[int, int]) -> None:
