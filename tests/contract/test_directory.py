@@ -503,3 +503,19 @@ def test_a_file_rewritten_at_the_same_size_while_nobody_looked_is_part_of_what_i
         if box.source.exhausted():
             break
     assert records == [b"3", b"4"]
+
+
+def test_a_directory_whose_names_may_be_read_and_whose_files_may_not_is_said_to_be_unreadable() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        box = Inbox(path)
+        box.write("a.log", b"1\n").chmod(0o644)
+        with unprivileged(path):
+            path.chmod(0o444)
+            box.look()
+            assert (box.read(), box.source.held_by()) == ([], "unreadable")
+            assert not box.source.exhausted()
+            path.chmod(0o755)
+            assert box.pass_on(3.0) == [b"1"]
+            assert box.source.held_by() is None
+        box.source.close()

@@ -72,6 +72,7 @@ class DirectorySource:
         self._late_bytes = 0
         self._offered: list[FilePosition] = []
         self._forgetting = 0
+        self._seen_whole = False  # a scan has shown all there is
         self._closed = False
 
     # Looking
@@ -136,6 +137,7 @@ class DirectorySource:
             self._hold("unreadable", now)  # the directory itself failed in the middle; what it showed so far is true
             return False
         self._held_by = None
+        self._seen_whole = True
         self._files.end_scan(now)
         self._opener.ahead(self._folder, now)
         self._closing.sweep(self._folder, now)
@@ -328,8 +330,7 @@ class DirectorySource:
 
     def exhausted(self) -> bool:
         """Tell whether everything the first scan showed has been read, to the size it had then."""
-        first_is_over = self._files.scan > 1 or (self._files.scan == 1 and self._walk is None)
-        return first_is_over and not (self._files.goals or self._files.unverified or self._turn)
+        return self._seen_whole and not (self._files.goals or self._files.unverified or self._turn)
 
     def close(self) -> None:
         """Stop reading; what was read can still be committed."""

@@ -49,7 +49,6 @@ class Remover:
         """Make durable what was removed since the last call; the oldest leave an archive that holds too much."""
         if not self._removed:
             return
-        self._removed = False
         if self._archives:
             fd = _open_archive(folder)
             try:
@@ -59,6 +58,7 @@ class Remover:
             finally:
                 os.close(fd)
         os.fsync(folder.fd)
+        self._removed = False  # not before: what failed on the way here is tried again
 
 
 def _open_archive(folder: Folder) -> int:

@@ -77,8 +77,8 @@ def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], known: Callabl
         return None
     try:
         status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return None  # gone between the two looks
+    except FileNotFoundError:
+        return None  # gone between the two looks; any other failure is one of the directory
     if stat.S_ISDIR(status.st_mode):
         return None
     kind = None if stat.S_ISREG(status.st_mode) else kind_of(status.st_mode)
