@@ -463,6 +463,59 @@ def test_time_noted_before_the_clock_was_set_does_not_count(box: Inbox, monkeypa
     assert len(box.rows) == 1
 
 
+def test_no_more_positions_of_one_inode_are_kept_than_a_few(box: Inbox) -> None:
+    box.write("stays", b"x\n")
+    for generation in range(20):
+        os.utime(box.write("a", b"head\n%d\n" % generation, "r+b" if generation else "wb"), (generation, generation))
+        assert len(box.pass_on(3.0)) == (3 if not generation else 2)
+    assert len(box.rows) <= 2 + closing.MAX_GONE_EACH
+    assert max(row["generation"] for row in box.rows.values()) == 19
+
+
+def test_positions_that_the_store_still_names_are_kept_above_the_bound(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MAX_GONE", 10)
+    box.write("stays", b"x\n")
+    for number in range(30):
+        box.write(f"{number}", b"x\n")
+    box.pass_on(70.0)
+    for number in range(30):
+        (box.path / f"{number}").unlink()
+    box.pending = True
+    box.pass_on(10.0)
+    assert len(box.rows) == 31
+    box.pending = False
+    box.pass_on()
+    assert len(box.rows) == 11
+
+
+def test_files_come_to_rest_without_a_question_to_the_store(box: Inbox) -> None:
+    box.pending = True
+    for number in range(200):
+        box.write(f"{number}", b"x\n")
+    box.pass_on(70.0)
+    assert box.source._files.live == {}  # noqa: SLF001 - each commit looks at them all
+    assert box.asked == 0
+    (box.path / "0").unlink()
+    box.pass_on(5.0)
+    assert box.asked <= 2 * 5, "what is gone is asked about when it is looked at after a scan"
+
+
+def test_files_that_vanish_before_their_format_is_known_leave_nothing(box: Inbox) -> None:
+    box.write("stays", b"x\n")
+    for number in range(5):
+        path = box.write(f"{number}.json", b'{"a":1}')
+        box.look()
+        box.read()
+        box.source._files.open.release_all()  # noqa: SLF001 - as where many files are open
+        path.unlink()
+        box.pass_on(3.0)
+    box.pass_on(10.0)
+    assert box.source._files.live == {}  # noqa: SLF001 - nothing else shows it
+    assert box.counts().vanished_files == 5
+
+
 def test_no_more_positions_of_gone_files_are_kept_than_a_bound(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "MAX_GONE", 10)
     monkeypatch.setattr(inventory, "MAX_STEPS", 15)

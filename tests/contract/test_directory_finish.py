@@ -83,8 +83,55 @@ def test_nothing_is_finished_while_anything_of_it_is_open(box: Inbox) -> None:
     box.commit()
     assert names(box.path) == ["unsettled"], "the store still holds some of it"
     box.pending = False
-    box.commit()
+    box.look(box.settings.done_seconds)
     assert names(box.path) == []
+
+
+def test_a_file_of_which_much_waits_in_the_store_is_asked_about_now_and_then(box: Inbox) -> None:
+    for number in range(100):
+        box.write(f"{number}", b"1\n")
+    box.pending = True
+    box.pass_on(120.0)
+    assert len(names(box.path)) == 100
+    assert box.asked <= 100 * 120 / box.settings.done_seconds
+    assert open_descriptors(box.path) == []
+    box.pending = False
+    box.pass_on(25.0)
+    assert names(box.path) == []
+    assert box.rows == {}
+
+
+def test_a_finished_file_is_not_forgotten_while_what_arrived_late_waits(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "open_for_writing", lambda _fd: None)
+    with box.write("a", b"1\n").open("ab") as writer:
+        box.pass_on(12.0)
+        writer.write(b"late\n")
+    box.pending = True
+    assert box.pass_on(30.0) == [b"late"]
+    assert len(box.rows) == 1
+    box.pending = False
+    box.pass_on()
+    assert box.rows == {}
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_what_could_not_be_made_durable_is_tried_again(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    box.write("a", b"1\n")
+    synced: list[int] = []
+
+    def sync(fd: int) -> None:
+        synced.append(fd)
+        if len(synced) <= failing:
+            raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    box.pass_on(14.0)
+    assert len(synced) == failing + (2 if box.settings.on_done == "archive" else 1)
+    assert [event for event, _ in box.events] == ["source_finish_failed"]
 
 
 def test_a_file_that_somebody_has_open_for_writing_stays(box: Inbox) -> None:

@@ -86,7 +86,7 @@ class FakeSource:
         return []
 
     def after_commit(self, now: float) -> None:
-        self._file.changed = False
+        """Do nothing: whoever commits clears `changed`."""
 
     def counts(self) -> SourceCounts:
         return SourceCounts()

@@ -111,7 +111,10 @@ class Source(Protocol):
         """Look again at the outside if it is time to; say when to be called next (monotonic s), or None."""
 
     def before_commit(self) -> list[FilePosition]:
-        """Bring the tail hashes up to date and give the positions that differ from their rows."""
+        """Bring the tail hashes up to date and give the positions that differ from their rows, which are `changed`.
+
+        Whoever has committed them says so there.
+        """
 
     def forgotten(self) -> list[FilePosition]:
         """Give the positions that the next commit may remove: their files are gone for good."""
@@ -129,7 +132,10 @@ class Source(Protocol):
         """Count the bytes not read yet and the files they are in."""
 
     def exhausted(self) -> bool:
-        """Tell whether there is nothing more to take: a pipe at its end; a directory read to its end, all settled."""
+        """Tell whether nothing more is to be taken: a pipe is at its end, all that a directory first showed was read.
+
+        What of it is settled is another matter.
+        """
 
     def close(self) -> None:
         """Stop reading; what was already taken from a pipe can still be read."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from weir.core.positions import FilePosition
@@ -21,7 +22,8 @@ from weir.sources.watched import Watched
 
 KEPT_GONE_SECONDS: Final = 30 * 86_400.0
 MAX_GONE: Final = 100_000
-AUDIT_STEP: Final = 200  # positions of files that are gone, looked at after each scan
+MAX_GONE_EACH: Final = 4  # of one inode: those that came later prove the earlier ones gone for good
+AUDIT_STEP: Final = 200  # inodes of files that are gone, looked at after each scan
 CLOCK_IS_SET: Final = 1_577_836_800.0  # 2020: a wall clock before that has not been set yet
 FINISH_STEP: Final = 256  # files that are moved or deleted at once, at most
 RETRY_SECONDS: Final = 600.0  # until a file that could not be moved or deleted is tried again
@@ -59,7 +61,7 @@ class Closing:
         for file in list(self._inventory.live.values()):
             if self._is_done(file):
                 self._consider(file, folder, now)
-        if self._finished and folder is not None:
+        if self._remover.owes_sync and folder is not None:
             self._make_durable(folder)
         still: list[Retired] = []
         for retired in self._inventory.retired:
@@ -70,13 +72,14 @@ class Closing:
         self._inventory.retired = still
 
     def _is_done(self, file: Watched) -> bool:
-        if file.queued or file.unread or file.position.changed or not file.position.format or not file.accounted:
+        if file.queued or file.unread or not file.accounted:
             return False
-        return not self._pending(file.position)
+        if not file.position.format:  # it never had a row
+            return file.absent and file.fd < 0
+        return not file.position.changed
 
     def _is_over(self, retired: Retired) -> bool:
-        position = retired.position
-        return not position.changed and position.position >= retired.read_to and not self._pending(position)
+        return not retired.position.changed and retired.position.position >= retired.read_to
 
     def _consider(self, file: Watched, folder: Folder | None, now: float) -> None:
         if file.absent:
@@ -94,18 +97,23 @@ class Closing:
 
     def _bid_farewell(self, file: Watched) -> None:
         """Part from a file that is not in the directory any more, once it is closed."""
-        if file.fd >= 0:
+        position = file.position
+        if file.fd >= 0 or position.gone_since is None:
             return
         if file.parted:
-            self._forget(file.position)
-        elif file.position.gone_since is not None:
-            self._inventory.bury(file.position)
-        else:
-            return
-        del self._inventory.live[file.position.inode]
+            if self._pending(position):
+                return  # what arrived late
+            self._forget(position)
+        elif position.format:
+            self._inventory.bury(position)
+        del self._inventory.live[position.inode]
 
     def _finish(self, file: Watched, folder: Folder, now: float) -> None:
         """Archive or delete a file, if it is still exactly the one that was read, and nobody writes to it."""
+        if self._pending(file.position):
+            file.since = now  # so it rests, and is asked about again when it is due again
+            self._inventory.settle(file)
+            return
         if not self._opener.again(folder, file) or file.position.changed:
             return
         try:
@@ -153,10 +161,11 @@ class Closing:
         del self.forgotten[:count]
 
     def audit(self) -> None:
-        """Look at some of the files that are gone; forget those that have been for long enough."""
+        """Look at some of the files that are gone; forget those that have been for long enough, or are too many."""
         gone = self._inventory.gone
-        while len(gone) > MAX_GONE:
-            self._reconsider(next(iter(gone)), by_force=True)
+        for first in list(islice(gone, max(0, len(gone) - MAX_GONE))):
+            if len(gone) > MAX_GONE:
+                self._reconsider(first, by_force=True)
         for _ in range(min(AUDIT_STEP, len(gone))):
             inode = next(self._audit, None)
             if inode is None:
@@ -166,13 +175,15 @@ class Closing:
 
     def _reconsider(self, inode: int, *, by_force: bool = False) -> None:
         now = self._clock()
-        for kept in self._inventory.known(self._inventory.gone.pop(inode), inode):
+        all_kept = self._inventory.known(self._inventory.gone.pop(inode), inode)
+        for later, kept in zip(reversed(range(len(all_kept))), all_kept, strict=True):
             position = kept.position
+            is_surplus = by_force or later >= MAX_GONE_EACH
             if position.gone_since is None or position.gone_since < CLOCK_IS_SET <= now:
                 position.gone_since = now  # noted while the clock was not set: the time begins again
                 position.changed = True
                 self._inventory.retire(position, 0)
-            elif by_force or (now - position.gone_since > KEPT_GONE_SECONDS and not self._pending(position)):
+            elif (is_surplus or now - position.gone_since > KEPT_GONE_SECONDS) and not self._pending(position):
                 self._forget(position)
             else:
                 self._inventory.bury(position, mtime=kept.mtime)

@@ -70,9 +70,7 @@ class DirectorySource:
         self._held_by: str | None = None
         self._turn: Watched | None = None
         self._late_bytes = 0
-        self._offered: list[FilePosition] = []
         self._forgetting = 0
-        self._seen_whole = False  # a scan has shown all there is
         self._closed = False
 
     # Looking
@@ -95,7 +93,10 @@ class DirectorySource:
         return self._due(now)
 
     def _due(self, now: float) -> float:
-        return min(self._next_scan, now + VERIFY_PAUSE) if self._files.unverified else self._next_scan
+        if not self._files.unverified:
+            return self._next_scan
+        busy = self._turn is not None or self._files.line
+        return min(self._next_scan, now + VERIFY_PAUSE) if busy else now
 
     def _begin_scan(self, now: float) -> None:
         self._spent = 0.0
@@ -137,7 +138,6 @@ class DirectorySource:
             self._hold("unreadable", now)  # the directory itself failed in the middle; what it showed so far is true
             return False
         self._held_by = None
-        self._seen_whole = True
         self._files.end_scan(now)
         self._opener.ahead(self._folder, now)
         self._closing.sweep(self._folder, now)
@@ -243,8 +243,8 @@ class DirectorySource:
             self._late_bytes += max(0, file.read_to - file.late)
             file.late = file.read_to
         inode = file.position.inode
-        # A file that was cut since the first scan is read as far as it goes.
-        if file.long is None and file.read_to >= min(self._files.goals.get(inode, 0), file.turn_end):
+        goal = min(self._files.goals.get(inode, 0), file.turn_end)  # a file that was cut is read as far as it goes
+        if file.read_to >= goal and file.long is None and file.tried is not None:  # None: it has to be begun anew
             self._files.goals.pop(inode, None)
 
     def _fail(self, file: Watched) -> None:
@@ -262,15 +262,11 @@ class DirectorySource:
 
     def before_commit(self) -> list[FilePosition]:
         """Bring the tail hashes up to date and give the positions that differ from their rows."""
-        self._offered = []
-        for file in self._files.live.values():
-            if file.position.changed and file.position.format:
-                self._freshen(file)
-                self._offered.append(file.position)
-        for retired in self._files.retired:
-            if retired.position.changed and retired.position.format:
-                self._offered.append(retired.position)
-        return self._offered
+        live = [file for file in self._files.live.values() if file.position.changed and file.position.format]
+        for file in live:
+            self._freshen(file)
+        retired = [position for position, _ in self._files.retired if position.changed and position.format]
+        return [file.position for file in live] + retired
 
     def _freshen(self, file: Watched) -> None:
         if file.note_tail():
@@ -303,9 +299,6 @@ class DirectorySource:
 
     def after_commit(self, now: float) -> None:
         """Do what only a commit allows: finish files whose every byte is committed."""
-        for position in self._offered:
-            position.changed = False
-        self._offered = []
         self._closing.drop_forgotten(self._forgetting)
         self._forgetting = 0
         if not self._closed:
@@ -322,6 +315,8 @@ class DirectorySource:
 
     def held_by(self) -> str | None:
         """Say why nothing can be read: `missing`, `unreadable`, or None."""
+        if self._held_by is None and self._files.are_all_missing:
+            return "missing"  # as where the file system with them is not mounted
         return self._held_by
 
     def unread(self) -> tuple[int, int]:
@@ -330,7 +325,9 @@ class DirectorySource:
 
     def exhausted(self) -> bool:
         """Tell whether everything the first scan showed has been read, to the size it had then."""
-        return self._seen_whole and not (self._files.goals or self._files.unverified or self._turn)
+        if self._walk is not None or not self._files.was_shown:
+            return False
+        return not (self._files.goals or self._files.unverified or self._turn)
 
     def close(self) -> None:
         """Stop reading; what was read can still be committed."""

@@ -30,7 +30,7 @@ class Remover:
         self._archives = on_done == "archive"
         self._max_bytes = archive_max_bytes
         self._held: int | None = None  # bytes in the archive; not counted yet
-        self._removed = False
+        self.owes_sync = False  # what was removed is not durable yet
 
     def remove(self, folder: Folder, name: bytes, size: int, mtime: int) -> None:
         """Archive a file, under a name that nothing there has, or delete it."""
@@ -43,12 +43,10 @@ class Remover:
             finally:
                 os.close(fd)
             self._held = None if self._held is None else self._held + size
-        self._removed = True
+        self.owes_sync = True
 
     def flush(self, folder: Folder) -> None:
         """Make durable what was removed since the last call; the oldest leave an archive that holds too much."""
-        if not self._removed:
-            return
         if self._archives:
             fd = _open_archive(folder)
             try:
@@ -58,7 +56,7 @@ class Remover:
             finally:
                 os.close(fd)
         os.fsync(folder.fd)
-        self._removed = False  # not before: what failed on the way here is tried again
+        self.owes_sync = False  # not before: what failed on the way here is tried again
 
 
 def _open_archive(folder: Folder) -> int:

@@ -20,6 +20,7 @@ from weir.sources import shelf
 from weir.sources.descriptors import Descriptors
 from weir.sources.formats import JSON, READABLE, by_name
 from weir.sources.fresh import Fresh
+from weir.sources.gone import Gone
 from weir.sources.scan import Seen
 from weir.sources.shelf import UNSEEN, Kept, Roll
 from weir.sources.skips import Skips
@@ -63,18 +64,20 @@ class Inventory:
         self.fresh = Fresh()
         self.live: dict[int, Watched] = {}
         self.rest: Roll[bytes] = Roll()
-        self.gone: dict[int, bytes] = {}
+        self.gone = Gone()
         self.retired: list[Retired] = []
         self.line: deque[int] = deque()
         self.again: list[int] = []  # new files that were not where the scan saw them
         self.goals: dict[int, int] = {}  # of the files the first scan showed: how far they are to be read
         self.unverified = array("Q")  # known files that look done, to be looked at when there is time
         self.scan = 0  # the number of the scan that goes on, or of the last one
+        self.was_shown = False  # a scan has come to its end
         self.truncated_bytes = 0
         self.vanished_files = 0
         self._clock = clock
         self._wishes: list[Wish] = []
         self._found = False  # this scan shows at least one file
+        self._is_bare = False  # the last one showed none
         self._woken = 0
         for position in known:
             self._shelve(position)
@@ -87,7 +90,7 @@ class Inventory:
 
     def bury(self, position: FilePosition, *, mtime: int = 0) -> None:
         """Keep the position of a file that is gone, in case it comes back."""
-        self.gone[position.inode] = self.gone.get(position.inode, b"") + shelf.pack(position, mtime=mtime)
+        self.gone.put(position, mtime)
 
     def settle(self, file: Watched) -> None:
         """Put a file that is done to rest."""
@@ -122,6 +125,7 @@ class Inventory:
         self.scan += 1
         self._found = False
         self._woken = 0
+        self.unverified = array("Q")
         self.rest.turn_over()
         self.fresh.turn_over()
 
@@ -145,6 +149,7 @@ class Inventory:
         return False
 
     def _meet_live(self, file: Watched, seen: Seen, now: float) -> None:
+        self.skips.confirm(seen.name, seen.inode)
         if file.scan == self.scan:
             return  # another name of the same file
         file.scan = self.scan
@@ -173,8 +178,7 @@ class Inventory:
                 self._wake(seen, entry, now)
             return False
         if shelf.matches(entry, seen.name, seen.size, UNSEEN):
-            if self.scan == 1:
-                self.unverified.append(seen.inode)
+            self.unverified.append(seen.inode)
             return False
         return True
 
@@ -214,11 +218,17 @@ class Inventory:
             self._miss_resting()
             self._miss_fresh()
             self.skips.end_scan()
-        self.line.extend(inode for inode in self.again if inode in self.fresh)
-        self.again.clear()
+            self.line.extend(inode for inode in self.again if inode in self.fresh)
+            self.again.clear()
         self._line_up()
-        if self.scan == 1:
+        if not self.was_shown:
             self.goals = {inode: self._size_of(inode) for inode in self.line}
+        self.was_shown, self._is_bare = True, not self._found
+
+    @property
+    def are_all_missing(self) -> bool:
+        """Tell whether files are to be read, and the last scan did not show any."""
+        return self._is_bare and bool(self.goals or len(self.fresh))
 
     def _size_of(self, inode: int) -> int:
         file = self.live.get(inode)

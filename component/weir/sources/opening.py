@@ -29,17 +29,19 @@ class Opener:
     def recall(self, folder: Folder, seen: Seen, now: float) -> None:
         """Look into a file whose inode is known: is it the one that is known, and is there something to read?"""
         inventory = self._inventory
+        known = inventory.known(inventory.rest.get(seen.inode), seen.inode)
+        if _is_another_name(folder, seen, known):
+            return
         found = self._find(folder, seen.name, seen.inode)
         if found is None:
             return
-        known = inventory.known(inventory.rest.get(seen.inode), seen.inode)
         known += inventory.known(inventory.gone.get(seen.inode), seen.inode)
         same_boot = self._same_boot or any(kept.mtime != UNSEEN for kept in known)
         verdict = self._recognise(found, [kept.position for kept in known], same_boot=same_boot)
         if verdict is None:
             return
         inventory.rest.pop(seen.inode)
-        inventory.gone.pop(seen.inode, None)
+        inventory.gone.pop(seen.inode)
         self._let_go(verdict, known)
         is_known = any(verdict.position is kept.position for kept in known)
         if not is_known and not verdict.lost_bytes and not seen.matches:
@@ -143,3 +145,16 @@ class Opener:
         os.close(fd)
         self._inventory.again.append(inode)
         return None
+
+
+def _is_another_name(folder: Folder, seen: Seen, known: list[Kept]) -> bool:
+    """Tell whether this is one name more of a file that rests, looks as it did, and keeps the name it is known by."""
+    if len(known) != 1 or known[0].position.name == seen.name:
+        return False
+    position, mtime, _ = known[0]
+    if position.position != seen.size or mtime not in {seen.mtime, UNSEEN}:
+        return False
+    try:
+        return os.stat(position.name, dir_fd=folder.fd, follow_symlinks=False).st_ino == seen.inode
+    except OSError:
+        return False

@@ -48,9 +48,13 @@ class Skips:
         else:
             self._unsaid += 1
 
+    def confirm(self, name: bytes, inode: int) -> None:
+        """Note that what may have been skipped is still there, so that it is not counted again."""
+        self._counted.confirm(hash((name, inode)))
+
     def holds(self, name: bytes, inode: int, look: tuple[int, int]) -> bool:
         """Tell whether a file is to be left alone, since it looks as it did when it was skipped."""
-        self._counted.confirm(hash((name, inode)))
+        self.confirm(name, inode)
         self._looks.confirm(inode)
         return self._looks.get(inode) == hash(look)
 

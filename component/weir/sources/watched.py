@@ -105,7 +105,7 @@ class Watched:
 
     def wants_turn(self, settle_seconds: float) -> bool:
         """Tell whether it changed since its last turn, or what that turn left is settled by now."""
-        if self.queued:
+        if self.queued or (self.absent and self.fd < 0):
             return False
         left = self.unread > 0 or self.long is not None or not self.position.format
         return (self.size, self.mtime) != self.tried or (left and self.unchanged >= settle_seconds)
