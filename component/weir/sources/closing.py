@@ -166,12 +166,12 @@ class Closing:
         for first in list(islice(gone, max(0, len(gone) - MAX_GONE))):
             if len(gone) > MAX_GONE:
                 self._reconsider(first, by_force=True)
-        for _ in range(min(AUDIT_STEP, len(gone))):
-            inode = next(self._audit, None)
-            if inode is None:
-                self._audit = iter(list(gone))
-            elif inode in gone:
+        step = list(islice(self._audit, AUDIT_STEP))
+        for inode in step:
+            if inode in gone:
                 self._reconsider(inode)
+        if len(step) < AUDIT_STEP:
+            self._audit = iter(list(gone))  # the next round
 
     def _reconsider(self, inode: int, *, by_force: bool = False) -> None:
         now = self._clock()
