@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from tests.spans import make_span
 from weir.core import accounting
 from weir.core.accounting import Counts
 from weir.core.changes import Change, Loss, SetAside, StreamState
@@ -20,7 +21,7 @@ from weir.core.errors import WeirError
 from weir.core.line import Gap, Loaded
 from weir.core.ports import Reject
 from weir.core.positions import FilePosition
-from weir.core.span import Span, make_span
+from weir.core.span import Span
 from weir.store.directory import StateDirectory, own
 from weir.store.store import Store
 

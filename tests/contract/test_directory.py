@@ -7,27 +7,12 @@ import os
 import socket
 import tempfile
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.inbox import Inbox, open_descriptors, unprivileged
 from weir.sources import closing, directory, inventory
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    return inbox
-
-
-@pytest.fixture
-def box(path: Path) -> Iterator[Inbox]:
-    box = Inbox(path)
-    yield box
-    box.source.close()
 
 
 def lines(prefix: str, count: int) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,6 @@ from hypothesis import strategies as st
 
 from tests.contract.inbox import Inbox
 from weir.sources import descriptors, identity, recognise
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    return inbox
-
-
-@pytest.fixture
-def box(path: Path) -> Iterator[Inbox]:
-    box = Inbox(path)
-    yield box
-    box.source.close()
 
 
 def few_descriptors(monkeypatch: pytest.MonkeyPatch, box: Inbox, limit: int) -> None:

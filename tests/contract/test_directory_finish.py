@@ -17,13 +17,6 @@ from weir.sources import closing
 from weir.sources.identity import is_at, open_for_writing
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    return inbox
-
-
 @pytest.fixture(params=["archive", "delete"])
 def box(path: Path, request: pytest.FixtureRequest) -> Iterator[Inbox]:
     box = Inbox(path, on_done=request.param, done_seconds=10.0)

@@ -16,20 +16,6 @@ from weir.sources.identity import open_regular
 from weir.sources.scan import Seen
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    return inbox
-
-
-@pytest.fixture
-def box(path: Path) -> Iterator[Inbox]:
-    box = Inbox(path)
-    yield box
-    box.source.close()
-
-
 def elsewhere(box: Inbox) -> Path:
     return box.path.with_name("elsewhere")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,6 @@ import pytest
 from tests.contract.inbox import Inbox
 from weir.core.ports import Reading
 from weir.sources import identity, recognise, watched
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    return inbox
-
-
-@pytest.fixture
-def box(path: Path) -> Iterator[Inbox]:
-    box = Inbox(path)
-    yield box
-    box.source.close()
 
 
 def lines(first: int, last: int) -> list[bytes]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from itertools import takewhile
 
+from tests.spans import make_span
 from weir.core.changes import StreamState
 from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
-from weir.core.span import SPAN_RECORDS, Span, make_span
+from weir.core.span import SPAN_RECORDS, Span
 
 EPOCH = 1_700_000_000.0  # the wall time at the monotonic time 0
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.spans import make_span
 from weir.core.line import Cut, Gap, Line, Loaded
 from weir.core.modes import MODES, End, Mode
 from weir.core.positions import FilePosition
-from weir.core.span import RECORD_OVERHEAD, Span, make_span
+from weir.core.span import RECORD_OVERHEAD, Span
 
 
 @dataclass
@@ -78,7 +79,12 @@ class Shelf:
         if span is None and self.line.lacks(self.line.mode.take):
             self.feed(self.line.mode.take)
             span = self.line.peek()
-        return None if span is None else (span, self.line.next_index(span))
+        return None if span is None else (span, self.line.next_run(span, 1).start)
+
+
+def send(line: Line, span: Span, index: int) -> None:
+    """Send one record out."""
+    line.take_run(span, range(index, index + 1))
 
 
 def records_of(cuts: list[Cut]) -> list[bytes]:
@@ -119,13 +125,13 @@ def test_a_drop_mode_keeps_drops_and_orders_as_the_model(
             expected = model.queue.pop(0) if model.queue else None
             assert (taken and taken[0].payload(taken[1])) == expected
             if taken:
-                line.take(*taken)
+                send(line, *taken)
                 taken[0].settle(taken[1])
         assert line.records == len(model.queue)
         assert line.bytes == sum(len(record) + RECORD_OVERHEAD for record in model.queue)
     while taken := shelf.next():
         assert taken[0].payload(taken[1]) == model.queue.pop(0)
-        line.take(*taken)
+        send(line, *taken)
         taken[0].settle(taken[1])
     assert not model.queue
     assert (line.records, line.bytes, line.gap_records, line.gap_bytes) == (0, 0, 0, 0)
@@ -154,7 +160,7 @@ def test_what_comes_back_takes_its_old_place(mode: Mode, sizes: list[int], steps
             expected = next((place for place in order if place in waiting), None)
             assert (taken and (taken[0].seq, taken[1])) == expected
             if taken and expected:
-                line.take(*taken)
+                send(line, *taken)
                 waiting.remove(expected)
                 out.append(taken)
         elif out:
@@ -172,8 +178,8 @@ def test_a_record_that_comes_back_cuts_nothing_and_the_next_arrival_cuts_as_many
     line = Line(MODES[3], 2, None)
     shelf = Shelf(line)
     first, _ = shelf.put([b"a", b"b"])
-    line.take(first, 0)
-    line.take(first, 1)
+    send(line, first, 0)
+    send(line, first, 1)
     shelf.put([b"c", b"d"])
     line.give_back(first, 0)
     line.give_back(first, 1)
@@ -188,7 +194,7 @@ def test_what_is_in_flight_is_never_cut() -> None:
         line = Line(mode, 1, None)
         shelf = Shelf(line)
         span, _ = shelf.put([b"a"])
-        line.take(span, 0)
+        send(line, span, 0)
         for name in (b"b", b"c", b"d"):
             shelf.put([name])
         assert span.left == 1
@@ -234,7 +240,7 @@ def test_however_many_rows_a_gap_has_nothing_of_the_line_is_lost_when_it_closes(
             shelf.put([b"new"])
             taken = []
             while pair := shelf.next():
-                line.take(*pair)
+                send(line, *pair)
                 pair[0].settle(pair[1])
                 taken.append(pair[0].payload(pair[1]))
                 shelf.commit()
@@ -258,7 +264,7 @@ def test_what_is_not_durable_is_passed_over_and_the_backlog_behind_it_is_not() -
     shelf.feed(End.NEW)
     found = line.peek()
     assert found is not None
-    assert found.payload(line.next_index(found)) == b"2"
+    assert found.payload(line.next_run(found, 1).start) == b"2"
 
 
 def test_a_record_whose_file_vanished_is_not_sent_before_it_has_a_row() -> None:
@@ -267,6 +273,6 @@ def test_a_record_whose_file_vanished_is_not_sent_before_it_has_a_row() -> None:
     span = make_span([b"a", b"b"], offset=0, at=0.0, file=file)
     line.append(span)
     assert line.peek() is span
-    line.take(span, 0)
+    send(line, span, 0)
     file.vanished = True
     assert line.peek() is None

@@ -19,7 +19,6 @@ from weir.core.modes import MODE_NAMES
 from weir.core.quoting import escaped
 
 UNEXPECTED = 1
-USAGE = 2
 INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell says it
 LONGEST_LINE = 500
 

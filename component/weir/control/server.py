@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from weir.control.protocol import MAX_BYTES, Message, address, decode, encode
+from weir.control.protocol import MAX_BYTES, NAME, Message, address, decode, encode
 
 BACKLOG = 64
 CLIENTS = 16  # so many may be connected at once; the oldest of more is hung up on
@@ -38,10 +38,10 @@ class ControlServer:
         self._requests: dict[socket.socket, bytes] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         with contextlib.suppress(FileNotFoundError):
-            (directory / "control").unlink()
+            (directory / NAME).unlink()
         with address(directory) as where:
             self._listener.bind(where)
-        (directory / "control").chmod(0o600)
+        (directory / NAME).chmod(0o600)
         self._listener.listen(BACKLOG)
         watcher.watch(self._listener.fileno(), self._accept)
 

@@ -210,10 +210,6 @@ class Line:
         """Look anew for the next record: a commit has made more of the line durable."""
         self._next = None
 
-    def next_index(self, span: Span) -> int:
-        """Give which record of the span that `peek` gave is the next."""
-        return span.oldest() if self.mode.take is End.OLD else span.newest()
-
     def next_run(self, span: Span, most: int) -> range:
         """Give which records of that span are the next, at most so many, as far as they lie in the order they go."""
         if self.mode.take is End.NEW:
@@ -226,12 +222,6 @@ class Line:
         span.take_run(run.start, run.stop)
         self.records -= len(run)
         self.bytes -= span.run_bytes(run.start, run.stop)
-
-    def take(self, span: Span, index: int) -> None:
-        """Send out one record that waits in a span of the line."""
-        span.take(index)
-        self.records -= 1
-        self.bytes -= span.size(index) + RECORD_OVERHEAD
 
     def give_back(self, span: Span, index: int) -> None:
         """Let a record that was out wait again in its old place; it may exceed the limits and cuts nothing."""

@@ -163,11 +163,6 @@ class Span:
         self.state = self.state.translate(_ALL_WAIT)
         self.waiting, self.low, self.high = self.left, 0, len(self.ends)
 
-    def take(self, index: int) -> None:
-        """Send a waiting record out."""
-        self.state[index] = OUT
-        self.waiting -= 1
-
     def take_run(self, low: int, high: int) -> None:
         """Send the waiting records [low, high) out."""
         self.state[low:high] = bytes([OUT]) * (high - low)
@@ -252,25 +247,6 @@ class Span:
 _BYTES_PER_RECORD = 9  # an end and a state
 _BYTES_PER_SPAN = 500
 _ALL_WAIT = bytes(SETTLED if state == SETTLED else WAITING for state in range(256))
-
-
-def make_span(
-    records: list[bytes],
-    *,
-    offset: int,
-    at: float,
-    read_at: float | None = None,
-    file: FilePosition | None = None,
-    extents: array[int] | None = None,
-) -> Span:
-    """Build a span from records; used where they do not already lie together as a body."""
-    ends = array("Q")
-    total = 0
-    for record in records:
-        total += len(record) + 1
-        ends.append(total)
-    body = b"\n".join(records) + b"\n" if records else b""
-    return Span(body=body, ends=ends, offset=offset, at=at, read_at=read_at, file=file, extents=extents)
 
 
 def _runs(state: bytearray, wanted: int) -> Iterator[tuple[int, int]]:

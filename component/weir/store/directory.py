@@ -16,7 +16,6 @@ from weir.core.errors import StateInUse, StoreUnusable
 
 DATABASE = "weir.db"
 LOCK = "lock"
-SOCKET = "control"
 RESERVE = "reserve"
 RESERVE_BYTES = 1 << 20
 LOCK_POLL_SECONDS = 0.05
