@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.loop import Loop
+from weir.core.ports import Reading
 from weir.forwarder import books
 
 Make = Callable[..., Loop]
@@ -45,6 +46,30 @@ def test_streams_of_one_priority_share_the_pace(make: Make, per_second: int) -> 
     ours, theirs = len(loop.received_of("a")), len(loop.received_of("b"))
     assert ours + theirs >= 40 * per_second - per_second or ours + theirs == 2_000
     assert abs(ours - theirs) <= (ours + theirs) / 8 + 2
+
+
+def test_a_full_queue_is_refilled_a_spanful_at_a_time_and_up_to_its_limit_once_nothing_leaves(make: Make) -> None:
+    loop = make({"a": {"queue": {"mode": 4, "maxRecords": 1_000}}}, gate={"maxInFlight": 10, "maxIncomplete": 10})
+    loop.write("a", *numbered(20_000))
+    loop.run(0)
+    stream = loop.stream("a")
+    sizes: list[int] = []
+    read = stream.source.read
+
+    def counted(now: float, most: int) -> Reading | None:
+        reading = read(now, most)
+        sizes.append(len(reading.span) if reading and reading.span else 0)
+        return reading
+
+    stream.source.read = counted  # type: ignore[method-assign]  # a look at what is asked for
+    while len(loop.received) < 5_000:
+        loop.turn()
+    flowing = sizes[8:]  # after it was filled for the first time
+    assert len(flowing) > 10
+    assert min(flowing) >= 250
+    loop.transport.hold_acks = True
+    loop.run(3)
+    assert (stream.line.records, stream.held_by) == (1_000, "queueFull")
 
 
 @pytest.mark.parametrize("per_second", [1, 7, 16, 90])

@@ -92,10 +92,9 @@ class Forwarder:
 
     def _settle(self) -> None:
         went: list[Sent] = []
-        while (item := self.inbox.take()) is not None:
+        for item in self.inbox.take():
             if isinstance(item, Future):
-                sent = self._outcome(item)
-                if sent is not None:
+                if (sent := self._outcome(item)) is not None:
                     went.append(sent)
             elif isinstance(item, ConnectionEvent):
                 self._settle_event(item)

@@ -52,9 +52,10 @@ class Inbox:
         """Forget a descriptor."""
         self._selector.unregister(descriptor)
 
-    def take(self) -> object | None:
-        """Take the next item; None if there is none."""
-        return self._items.popleft() if self._items else None
+    def take(self) -> list[object]:
+        """Take every item that is there, in order of arrival."""
+        take = self._items.popleft
+        return [take() for _ in range(len(self._items))]
 
     def wait(self, seconds: float, items: int) -> None:
         """Wait for so many items, a wake-up, a watched descriptor, or so many seconds."""

@@ -78,10 +78,12 @@ class Releaser:
     def _admitted(self, run: Run, records: range, gate: Opening) -> int:
         """Say how many of these records gate and pace let through, and count them there."""
         stream, span = run.stream, run.span
+        if self.pace.unlimited:
+            records = records[: gate.operations]
         count = len(records)
         size = span.run_bytes(records.start, records.stop) - RECORD_OVERHEAD * count
         size += (stream.topic_bytes + OPERATION_BYTES) * count
-        if self.pace.unlimited and count <= gate.operations and size <= gate.bytes:
+        if self.pace.unlimited and size <= gate.bytes:
             gate.spend(size, count)
             self.held_by = gate.held_by
             return count

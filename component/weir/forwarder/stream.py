@@ -78,7 +78,8 @@ class Stream:
         self._notice = notice
         self._next_seq = state.next_seq
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
-        self._full = False  # the queue has been full, and had no room for a spanful since
+        self._room = 0  # what the last turn left
+        self._leaving = False  # there is more room than it left
         self._cutting = False  # something arrives, and more must be cut for it than was in memory
         self._recovered: tuple[FilePosition, ...] = ()  # files that are gone, and that the source does not know
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
@@ -86,10 +87,20 @@ class Stream:
     # -- admitting ----------------------------------------------------------------------------------------------------
 
     def admit(self, now: Now) -> bool:
-        """Read what the queue has room for, or what its mode lets in; tell whether there may be more to do now."""
+        """Read what the queue has room for, or what its mode lets in; tell whether there may be more to do now.
+
+        Reading one record for each that leaves would cost a look at the file for each. So while they leave, it waits
+        for a spanful; the queue is filled up when they do not.
+        """
         self._limit(now)
         self._expire(now)
         self._go_on_cutting(now.wall)
+        self._leaving = self.line.room() > self._room
+        more = self._read(now)
+        self._room = self.line.room()
+        return more
+
+    def _read(self, now: Now) -> bool:
         for _ in range(READS_A_TURN):
             if self.books.crowded and not self.stopping:
                 return True  # a commit comes first
@@ -123,10 +134,11 @@ class Stream:
             return False
         if now.disk_low:
             return True
-        # Reading one record for each that leaves would cost a look at the file for each: once full, wait for a spanful.
-        enough = min(SPAN_RECORDS, max(1, (self.line.max_records or SPAN_RECORDS) // 4)) if self._full else 1
-        self._full = self.line.room() < enough
-        return self._full
+        return self.line.room() < (self._spanful if self._leaving else 1)
+
+    @property
+    def _spanful(self) -> int:
+        return min(SPAN_RECORDS, max(1, (self.line.max_records or SPAN_RECORDS) // 4))
 
     def _waits_when_full(self, now: Now) -> bool:
         """Tell whether the source keeps what does not fit.
