@@ -21,6 +21,7 @@ from weir.core.errors import StoreFailed
 from weir.core.line import Gap, Loaded
 from weir.core.ports import Source, Transport
 from weir.core.settings import Settings
+from weir.core.topics import MESSAGE_BYTES
 from weir.core.view import View
 from weir.forwarder.forwarder import Clock, Forwarder
 from weir.forwarder.inbox import Inbox
@@ -192,13 +193,13 @@ class Rig:
     def _make_source(self, name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
         source: Source
         if self._pipe is None:
-            make_source = assembly.source_maker(self.settings, self.inbox, self.notice)
+            make_source = assembly.source_maker(self.settings, self.inbox, self.notice, MESSAGE_BYTES)
             source = make_source(name, state, store, same_boot=same_boot)
         else:
             source = PipeSource(
                 self._pipe[0],
                 fmt="jsonl",
-                max_record_bytes=assembly.max_record_bytes(self.settings, name),
+                max_record_bytes=assembly.max_record_bytes(self.settings, name, MESSAGE_BYTES),
                 clock=self.clock.wall,
                 wake=self.inbox.wake,
                 first_sequence=state.sequence,

@@ -22,6 +22,7 @@ from tests.observer import Message
 from weir.core.errors import Refused
 from weir.core.events import Closed, Connected, ConnectFailed, Interrupted
 from weir.core.ports import Post, Settled, Statistics
+from weir.core.topics import MESSAGE_BYTES
 
 RETRY_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
@@ -56,6 +57,8 @@ class FakeTransport:
     """Fulfils `weir.core.ports.Transport`."""
 
     name = "fake"
+    message_bytes = MESSAGE_BYTES
+    hands_over = False
 
     def __init__(self, post: Post, settled: Settled, *, reachable: bool = True, clean_session: bool = False) -> None:
         self._post = post

@@ -56,8 +56,8 @@ def test_a_full_queue_is_refilled_a_spanful_at_a_time_and_up_to_its_limit_once_n
     sizes: list[int] = []
     read = stream.source.read
 
-    def counted(now: float, most: int) -> Reading | None:
-        reading = read(now, most)
+    def counted(now: float, max_records: int) -> Reading | None:
+        reading = read(now, max_records)
         sizes.append(len(reading.span) if reading and reading.span else 0)
         return reading
 

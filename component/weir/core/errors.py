@@ -63,3 +63,15 @@ class StoreUnusable(WeirError):
 
 class Refused(WeirError):
     """The client itself refuses this operation (topic or size): it was not sent and never will be."""
+
+
+class NotTaken(WeirError):
+    """Nobody has the message and nobody will send it: it can wait again, and is no twin when it goes again.
+
+    `retry_seconds` is how long it should wait, None if the loop may choose.
+    """
+
+    def __init__(self, message: str, retry_seconds: float | None = None) -> None:
+        """Say why, and when to try again."""
+        super().__init__(message)
+        self.retry_seconds = retry_seconds

@@ -13,6 +13,7 @@ MAX_BYTES = 256
 MAX_SLASHES = 7
 MAX_MESSAGE_BYTES = 131_072  # IoT Core's limit on a whole PUBLISH packet
 OVERHEAD_BYTES = 8  # fixed header, topic length, packet id: what a message costs beside topic and payload
+MESSAGE_BYTES = MAX_MESSAGE_BYTES - OVERHEAD_BYTES  # the most that topic and payload of one message may have together
 
 LIMITS = f"at most {MAX_BYTES} bytes and {MAX_SLASHES} slashes"
 BASIC_INGEST = re.compile(r"\$aws/rules/[A-Za-z0-9_]+(?:/|\Z)")  # IoT Core does not count this prefix
@@ -61,4 +62,4 @@ def faults(topic: str) -> Iterator[str]:
 
 def room_for_payload(topic: str) -> int:
     """Give the most payload bytes that one message on this topic can carry."""
-    return MAX_MESSAGE_BYTES - len(topic.encode()) - OVERHEAD_BYTES
+    return MESSAGE_BYTES - len(topic.encode())

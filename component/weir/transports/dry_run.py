@@ -12,6 +12,7 @@ from typing import Any
 
 from weir.core.events import Closed, Connected
 from weir.core.ports import Post, Settled, Statistics
+from weir.core.topics import MESSAGE_BYTES
 
 _NOTHING = Statistics(0, 0, 0, 0)
 
@@ -20,6 +21,8 @@ class DryRunTransport:
     """Fulfils `weir.core.ports.Transport` without a network; everything happens in the caller's call."""
 
     name = "dry-run"
+    message_bytes = MESSAGE_BYTES
+    hands_over = False
 
     def __init__(self, write: Callable[[str, bytes], None], post: Post, settled: Settled) -> None:
         self._write = write

@@ -28,6 +28,7 @@ from weir.core.errors import Refused
 from weir.core.events import Connected, ConnectFailed, Interrupted
 from weir.core.ports import Post, Settled, Statistics
 from weir.core.settings import ConnectionSettings
+from weir.core.topics import MESSAGE_BYTES
 from weir.transports import backoff
 from weir.transports.credentials import tls_context
 from weir.transports.farewell import Farewell, leave
@@ -67,6 +68,8 @@ class Mqtt311Transport:
     """Fulfils `weir.core.ports.Transport`."""
 
     name = "mqtt311"
+    message_bytes = MESSAGE_BYTES
+    hands_over = False
 
     def __init__(
         self,

@@ -23,16 +23,14 @@ from weir.forwarder.stream import Notice
 from weir.store.directory import StateDirectory
 from weir.store.store import Store
 
-MESSAGE_BYTES = 131_072  # IoT Core: the most a message may have, with header and topic
-HEADER_BYTES = 8
 CLOCK = Clock(time, monotonic)
 STDIN = 0
 
 
-def max_record_bytes(settings: Settings, name: str) -> int:
+def max_record_bytes(settings: Settings, name: str, message_bytes: int) -> int:
     """Say how large a record may be: what was configured, what fits a message, and what fits an empty queue."""
     stream = settings.streams[name]
-    limits = [MESSAGE_BYTES - HEADER_BYTES - len(settings.topic_of(name).encode())]
+    limits = [message_bytes - len(settings.topic_of(name).encode())]
     if stream.source.max_record_bytes is not None:
         limits.append(stream.source.max_record_bytes)
     if stream.queue.max_bytes is not None:
@@ -52,12 +50,12 @@ def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -
     return make
 
 
-def source_maker(settings: Settings, inbox: Inbox, notice: Notice) -> MakeSource:
-    """Give what makes the source of a stream."""
+def source_maker(settings: Settings, inbox: Inbox, notice: Notice, message_bytes: int) -> MakeSource:
+    """Give what makes the source of a stream; `message_bytes` is what a message of the transport can carry."""
 
     def make(name: str, state: StreamState, store: LedgerStore, *, same_boot: bool) -> Source:
         stream = settings.streams[name]
-        limit = max_record_bytes(settings, name)
+        limit = max_record_bytes(settings, name, message_bytes)
         if stream.source.type == "stdin":
             return _pipe(stream, limit, state, inbox)
         from weir.sources.directory import DirectorySource  # noqa: PLC0415 - only where there is a directory

@@ -70,7 +70,7 @@ class Machine:
         self._rates = _Rates()
         self.inbox = inbox
         make_store = assembly.store_maker(settings, directory, log)
-        make_source = assembly.source_maker(settings, inbox, log)
+        make_source = assembly.source_maker(settings, inbox, log, transport.message_bytes)
         self.ledger = Ledger(settings, make_store, make_source, directory.free_bytes, log)
         self.forwarder = Forwarder(
             settings=settings,

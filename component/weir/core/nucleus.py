@@ -1,0 +1,95 @@
+"""What Weir asks of the Greengrass nucleus it runs under, as a protocol; an adapter and a stand-in fulfil it.
+
+Owns the shapes and the kinds of failure. It must not know of sockets, of the SDK, or of what a configuration says.
+
+The two nuclei answer differently, and often say less than they know: a call that lite lacks fails with the same
+ServiceError as one that could not be done just now. So an error says what the caller can rely on, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from weir.core.errors import WeirError
+from weir.core.topics import MESSAGE_BYTES
+
+Kind = Literal["classic", "lite"]
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+# The most that topic and payload of one publish may have together. Lite: a message of 7,317 bytes on a topic of 4 was
+# the largest that passed, and one byte more costs the IPC connection. Classic: what IoT Core takes.
+TAKEN_BYTES: dict[Kind, int] = {"lite": 7_000, "classic": MESSAGE_BYTES}
+MOST_UNACKNOWLEDGED: dict[Kind, int] = {"lite": 10, "classic": 1_000}  # lite: of the whole device
+
+
+class NucleusFailed(WeirError):
+    """The nucleus did not do what it was asked to; ask again later."""
+
+
+class NotFound(NucleusFailed):
+    """The nucleus knows no such key, component or topic; nothing changes until somebody configures it."""
+
+
+class NotAllowed(NucleusFailed):
+    """The component's accessControl does not allow this; deploy a recipe that does."""
+
+
+class ConnectionGone(NucleusFailed):
+    """The connection to the nucleus was lost, or there was no answer in time; a new one is made."""
+
+
+class Answer(Protocol[Answer_co]):
+    """An answer that is on its way; `result` raises a `NucleusFailed`, and never waits for ever."""
+
+    def done(self) -> bool:
+        """Tell whether it has arrived."""
+
+    def result(self, timeout: float | None = None) -> Answer_co:
+        """Give it, waiting at most so many seconds for it."""
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call this, on a native thread, once it has arrived."""
+
+
+class Proposal(NamedTuple):
+    """A configuration that a deployment is about to set, and that the nucleus asks the component to judge."""
+
+    deployment: str
+    configuration: dict[str, Any]
+
+
+class Nucleus(Protocol):
+    """The nucleus, by IPC. Every call returns at once and may be made while there is no connection: then it fails.
+
+    Callbacks run on a native thread: they append to something and wake the loop, and do nothing else.
+    """
+
+    kind: Kind
+
+    def connect(self) -> Answer[None]:
+        """Connect for the first time; after that it connects again by itself, and calls `restored` when it has."""
+
+    def configuration(self, component: str | None = None) -> Answer[dict[str, Any]]:
+        """Read the whole configuration of this component, or of another one."""
+
+    def watch_configuration(self, changed: Callable[[], None]) -> Answer[None]:
+        """Have it said that something of this component's configuration changed; what, has to be read."""
+
+    def watch_proposals(self, proposed: Callable[[Proposal], None]) -> Answer[None]:
+        """Be asked before a deployment sets a configuration. Only the classic nucleus asks."""
+
+    def judge(self, deployment: str, objection: str | None) -> Answer[None]:
+        """Accept a proposed configuration, or say what is wrong with it."""
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> Answer[None]:
+        """Hand a message to the nucleus, which is not delivery: it tells of no PUBACK."""
+
+    def on_restored(self, restored: Callable[[], None]) -> None:
+        """Have it said that there is a connection again: what was watched has to be watched anew."""
+
+    def on_lost(self, lost: Callable[[str], None]) -> None:
+        """Have it said that the connection was lost, and why."""
+
+    def close(self) -> None:
+        """Leave the nucleus for good."""
