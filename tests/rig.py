@@ -277,7 +277,7 @@ class Rig:
             streams=self.ledger.views(self.forwarder.window.by_stream()),
             possible_twins=store.possible_twins,
             state_lost=store.state_lost,
-            state=self.forwarder.state,
+            state=self.forwarder.link.state,
             held_by=self.forwarder.held_by,
         )
         return status.document(view, self.clock.wall())

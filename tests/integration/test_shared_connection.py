@@ -30,7 +30,7 @@ class Shared:
         self.broker = broker
         self.observer = broker.observe()
         self.rig = Rig(path, self._make_transport, in_real_time=True, changes=LIMITS)
-        self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online", DEADLINE_SECONDS)
+        self.rig.until(lambda: self.rig.forwarder.link.state == "online", "it is online", DEADLINE_SECONDS)
 
     def _make_transport(self, inbox: Inbox) -> Mqtt311Transport:
         self.transport = Mqtt311Transport(self.broker.connection(), "gateway", inbox.post, inbox.settled)
@@ -127,7 +127,7 @@ class Leaky:
             "connection__operationTimeoutSeconds": TIMEOUT_SECONDS,
         }
         self.rig = Rig(path, self._make_transport, changes=changes)
-        self.rig.until(lambda: self.rig.forwarder.state == "online", "it is online")
+        self.rig.until(lambda: self.rig.forwarder.link.state == "online", "it is online")
 
     def _make_transport(self, inbox: Inbox) -> FakeTransport:
         self.transport = FakeTransport(inbox.post, inbox.settled, clean_session=True)
@@ -139,7 +139,7 @@ class Leaky:
         self.rig.feed(count)
         self.rig.until(lambda: len(self.rig.forwarder.window) == count, "they are out")
         self.transport.interrupt()
-        self.rig.until(lambda: self.rig.forwarder.state == "offline", "the loss is noticed")
+        self.rig.until(lambda: self.rig.forwarder.link.state == "offline", "the loss is noticed")
         self.transport.hold_acks = False
         self.transport.resume()
         self.leaked_at = self.rig.inbox.now
@@ -178,7 +178,7 @@ def test_a_leak_that_leaves_some_room_costs_room_until_there_is_a_pause(leaky: L
     rig.drain()  # two at a time
     assert leaky.transport.generation == 1
     rig.until(lambda: leaky.transport.generation == 2, "the object is replaced once nothing is out")
-    rig.until(lambda: rig.forwarder.state == "online", "the next one is up")
+    rig.until(lambda: rig.forwarder.link.state == "online", "the next one is up")
     assert leaky.transport.statistics().incomplete == 0
 
 

@@ -174,7 +174,7 @@ def test_what_the_broker_may_have_is_not_forgotten_when_the_store_fails(make: Ma
     world.transport.interrupt()
     if how == "sent before a kill":
         world.be_killed()
-    rig.until(lambda: rig.forwarder.state == "offline", "the link is known to be down")
+    rig.until(lambda: rig.forwarder.link.state == "offline", "the link is known to be down")
     failing = True
     rig.feed(1)
     rig.until(lambda: rig.ledger.failing, "the store fails")

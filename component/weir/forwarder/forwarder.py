@@ -12,24 +12,20 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from weir.core.errors import StoreFailed
-from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
-from weir.core.gate import LeakWatch
+from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger
+from weir.forwarder.link import Link
 from weir.forwarder.release import Releaser
 from weir.forwarder.stream import Notice, Now
 from weir.forwarder.window import Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
-LINK_PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work
 DISK_LOOK_SECONDS = 1.0
-RENEW_SECONDS = 600.0  # offline for so long: the next attempts are made by a new object
-NOT_THE_LINK = frozenset({"paused", "pace", "others", "commit"})  # holds that say nothing about the link
-COOL_DOWN_SECONDS = 1.0  # after the client failed an operation
 IDLE_SECONDS = 1.0
 
 
@@ -60,18 +56,15 @@ class Forwarder:
         self.window = Window()
         self.releaser = Releaser(settings, transport, self.window, clock.wall, clock.monotonic)
         self.health = Health(notice)
-        self.state = "connecting"
+        self.link = Link(
+            transport, self.window, settings.connection.operation_timeout_seconds, notice, clock.monotonic()
+        )
         self.paused = False
         self.held_by: str | None = "offline"
         self.progress_at = clock.monotonic()
         self._settings = settings
         self._clock = clock
         self._notice = notice
-        self._leak = LeakWatch(settings.connection.operation_timeout_seconds)
-        self._online_at = 0.0
-        self._idle_at = clock.monotonic()  # when something was last seen to go, or nothing was there to go
-        self._lost_at: float | None = None  # when the connection in use was interrupted
-        self._cool_until = 0.0
         self._disk_low = False
         self._disk_at = 0.0
         self._more = False
@@ -100,7 +93,8 @@ class Forwarder:
                 self._settle_event(item)
         if went:
             self._settle_sent(went)
-            self.progress_at = self._idle_at = self._now.monotonic
+            self.progress_at = self._now.monotonic
+            self.link.carried(self.progress_at)
 
     def _admit(self) -> None:
         self._more = False
@@ -147,7 +141,8 @@ class Forwarder:
         self.ledger.try_again(now)
         self._judge_ledger(wall)
         self._note_progress(now)
-        return Now(now, wall, link_works=self._link_works(now), disk_low=self._disk_low)
+        works = self.link.works(now, self.held_by, nothing_waits=self._nothing_waits)
+        return Now(now, wall, link_works=works, disk_low=self._disk_low)
 
     def _judge_ledger(self, wall: float) -> None:
         ledger = self.ledger
@@ -156,15 +151,6 @@ class Forwarder:
         remedy = f"look at the disk ({ledger.failure}); it is tried again and again"
         self.health.judge("storeFailing", wall, remedy, wrong=ledger.failing)
         self.health.judge("lawBroken", wall, "run `weir status --verify` and keep the state", wrong=ledger.law_broken)
-
-    def _link_works(self, now: float) -> bool:
-        """Tell whether what waits can be expected to go: so a directory keeps what the queue has no room for.
-
-        A link that had nothing to carry, was not let, or is only just being made, has not failed to carry anything.
-        """
-        if self._nothing_waits or self.held_by in NOT_THE_LINK:
-            self._idle_at = now
-        return self.state in {"online", "connecting"} and now - self._idle_at < LINK_PROOF_SECONDS
 
     @property
     def _nothing_waits(self) -> bool:
@@ -178,7 +164,7 @@ class Forwarder:
             self.progress_at = now
 
     def _held_anyway(self, now: float) -> str | None:
-        if self.state != "online" or now < self._cool_until:
+        if not self.link.is_up(now):
             return "offline"
         if self.ledger.failing:
             return "commit"
@@ -188,36 +174,9 @@ class Forwarder:
         now = self._now.monotonic
         times = [now + IDLE_SECONDS, self.ledger.due_at(self._now), self.transport.advance(now)]
         times += [stream.source.advance(now) for stream in self.ledger.streams]
-        times.append(self.releaser.look_again_at(now))
-        self._watch_connection(now)
+        times += [self.releaser.look_again_at(now), self.link.cools_until(now)]
+        self.link.watch(now)
         return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
-
-    def _watch_connection(self, now: float) -> None:
-        """Replace an object that has lost its way.
-
-        Its statistics leak, or it owes an outcome for too long: no answer is not a failure, the broker may have the
-        message, so it may wait again only once this object cannot send it. Or it is offline for so long that it should
-        look at the certificates again, and say what is wrong, which it does only when it is new.
-        """
-        patience = self._settings.connection.operation_timeout_seconds
-        if len(self.window) or self.state != "online":
-            self._leak.forget()
-        if self.state != "online":
-            if self._lost_at is not None and now - self._lost_at >= RENEW_SECONDS:
-                self._replace("it has been offline for long")
-        elif not len(self.window):
-            if self._leak.leaks(now, self.transport.statistics(), 0, connected=True):
-                self._replace("the client's statistics count operations that no longer exist")
-        elif overdue := self.window.overdue(now - patience, self._online_at):
-            for run, _, _ in overdue:
-                run.stream.books.count("timedOut")
-            self._replace("an acknowledgement is overdue")
-
-    def _replace(self, why: str) -> None:
-        self._notice("interrupted", reason=why, replaced=True)
-        self.state = "connecting"
-        self._lost_at = None
-        self.transport.replace()
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
 
@@ -248,7 +207,7 @@ class Forwarder:
         # The client can never send it again, but the broker may have it.
         self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
         self._give_back([sent])
-        self._cool_until = self._now.monotonic + COOL_DOWN_SECONDS
+        self.link.cool_down(self._now.monotonic)
 
     def _give_back(self, all_sent: list[Sent]) -> None:
         for run, index, _ in all_sent:
@@ -264,35 +223,23 @@ class Forwarder:
             return
         if event.generation != self.transport.generation:
             return
+        self.link.heard(event, self._now.monotonic)
         if isinstance(event, Connected):
-            self._connected()
+            self._charge_again()
         elif isinstance(event, Interrupted):
-            self._interrupted(event)
-        elif isinstance(event, ConnectFailed):
-            self._notice("connect_failed", reason=event.reason)
-            self.state = "offline"
+            for run, _, _ in self.window.all():
+                run.stream.books.count("possibleTwins", run.qos)
 
-    def _connected(self) -> None:
-        self._notice("resumed" if self._online_at else "connected", inFlight=len(self.window))
-        self.state = "online"
-        self._online_at = self._idle_at = self._now.monotonic
-        self._lost_at = None
+    def _charge_again(self) -> None:
         out = self.window.outstanding()
         if out.operations:  # the client sends again what was in flight
             self.releaser.pace.spend(self._now.monotonic, out.bytes, out.operations)
-
-    def _interrupted(self, event: Interrupted) -> None:
-        self._notice("interrupted", reason=event.reason, inFlight=len(self.window))
-        self.state = "offline"
-        self._lost_at = self._now.monotonic
-        for run, _, _ in self.window.all():
-            run.stream.books.count("possibleTwins", run.qos)
 
     def _store_failed(self, error: StoreFailed) -> None:
         out = self.window.by_stream()
         if out:  # it is pending in the store, and waits again once the client cannot send it
             self.window.clear()
-            self._replace("the store is opened anew")
+            self.link.replace("the store is opened anew")
         self.ledger.failed(self._clock.monotonic(), error, out)
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -314,7 +261,7 @@ class Forwarder:
         left = self.window.clear()
         safe = self._surely(lambda: self._end_run(left)) and safe
         self.transport.close(0.0 if hurried() else DISCONNECT_SECONDS)
-        self.state = "stopped"
+        self.link.state = "stopped"
         return safe
 
     def _surely(self, step: Callable[[], None]) -> bool:
@@ -341,7 +288,7 @@ class Forwarder:
 
     def _wait_for_acks(self, hurried: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS
-        while len(self.window) and self.state == "online" and not hurried():
+        while len(self.window) and self.link.state == "online" and not hurried():
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return

@@ -137,7 +137,7 @@ class Machine:
             bytes_written=ledger.bytes_written,
             oldest_at=ledger.oldest_at(),
             updated=ledger.updated,
-            state=forwarder.state,
+            state=forwarder.link.state,
             held_by=forwarder.held_by,
             thing_name=self._settings.thing_name,
             transport=forwarder.transport.name,

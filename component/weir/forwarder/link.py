@@ -1,0 +1,102 @@
+"""The link: what is known of the connection in use, and when its object must be replaced.
+
+Owns the state that is shown (`connecting`, `online`, `offline`, `stopped`), whether the link can be expected to carry
+anything, and the reasons to give an object up. Knows nothing of records but that some are out.
+"""
+
+from __future__ import annotations
+
+from weir.core.events import Connected, ConnectFailed, Interrupted
+from weir.core.gate import LeakWatch
+from weir.core.ports import Transport
+from weir.forwarder.stream import Notice
+from weir.forwarder.window import Window
+
+PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work
+RENEW_SECONDS = 600.0  # offline for so long: the next attempts are made by a new object
+COOL_DOWN_SECONDS = 1.0  # after an operation failed
+NOT_THE_LINK = frozenset({"paused", "pace", "others", "commit"})  # holds that say nothing about the link
+
+
+class Link:
+    """The connection as the loop sees it; times are monotonic seconds."""
+
+    def __init__(self, transport: Transport, window: Window, patience: float, notice: Notice, now: float) -> None:
+        """Begin to connect; `patience` is how long an operation may go without an outcome, in seconds."""
+        self.state = "connecting"
+        self._transport = transport
+        self._window = window
+        self._patience = patience
+        self._notice = notice
+        self._leak = LeakWatch(patience)
+        self._online_at = 0.0
+        self._idle_at = now  # when something was last seen to go, or nothing was there to go
+        self._lost_at: float | None = None  # when the connection in use was interrupted
+        self._cool_until = 0.0
+
+    def heard(self, event: Connected | Interrupted | ConnectFailed, now: float) -> None:
+        """Take what the object in use says of itself."""
+        if isinstance(event, Connected):
+            self._notice("resumed" if self._online_at else "connected", inFlight=len(self._window))
+            self.state = "online"
+            self._online_at = self._idle_at = now
+            self._lost_at = None
+        elif isinstance(event, Interrupted):
+            self._notice("interrupted", reason=event.reason, inFlight=len(self._window))
+            self.state = "offline"
+            self._lost_at = now
+        else:
+            self._notice("connect_failed", reason=event.reason)
+            self.state = "offline"
+
+    def carried(self, now: float) -> None:
+        """Note that something went."""
+        self._idle_at = now
+
+    def cool_down(self, now: float, seconds: float | None = None) -> None:
+        """Let nothing go for a while: an operation failed, and the next one would fail as well."""
+        self._cool_until = now + (COOL_DOWN_SECONDS if seconds is None else seconds)
+
+    def cools_until(self, now: float) -> float | None:
+        """Say when something may go again, None if it may."""
+        return self._cool_until if now < self._cool_until else None
+
+    def is_up(self, now: float) -> bool:
+        """Tell whether something may be handed to the client."""
+        return self.state == "online" and now >= self._cool_until
+
+    def works(self, now: float, held_by: str | None, *, nothing_waits: bool) -> bool:
+        """Tell whether what waits can be expected to go: so a directory keeps what the queue has no room for.
+
+        A link that had nothing to carry, was not let, or is only just being made, has not failed to carry anything.
+        """
+        if nothing_waits or held_by in NOT_THE_LINK:
+            self._idle_at = now
+        return self.state in {"online", "connecting"} and now - self._idle_at < PROOF_SECONDS
+
+    def watch(self, now: float) -> None:
+        """Replace an object that has lost its way.
+
+        Its statistics leak, or it owes an outcome for too long: no answer is not a failure, the broker may have the
+        message, so it may wait again only once this object cannot send it. Or it is offline for so long that it should
+        look at the certificates again, and say what is wrong, which it does only when it is new.
+        """
+        if len(self._window) or self.state != "online":
+            self._leak.forget()
+        if self.state != "online":
+            if self._lost_at is not None and now - self._lost_at >= RENEW_SECONDS:
+                self.replace("it has been offline for long")
+        elif not len(self._window):
+            if self._leak.leaks(now, self._transport.statistics(), 0, connected=True):
+                self.replace("the client's statistics count operations that no longer exist")
+        elif overdue := self._window.overdue(now - self._patience, self._online_at):
+            for run, _, _ in overdue:
+                run.stream.books.count("timedOut")
+            self.replace("an acknowledgement is overdue")
+
+    def replace(self, why: str) -> None:
+        """Give the object up for a new one."""
+        self._notice("interrupted", reason=why, replaced=True)
+        self.state = "connecting"
+        self._lost_at = None
+        self._transport.replace()
