@@ -52,6 +52,7 @@ class Loop:
         now: float = 1_000.0,
         commit_seconds: float = 1,
         tapes: dict[str, Tape] | None = None,
+        most_outstanding: int | None = None,
         **sections: Any,
     ) -> None:
         document = {
@@ -68,6 +69,7 @@ class Loop:
         self.directory = own(Path(self.settings.state.path), wait_seconds=0)
         self.inbox = ClockedInbox(now)
         self.transport = FakeTransport(self.inbox.post, self.inbox.settled, reachable=reachable)
+        self.transport.most_outstanding = most_outstanding
         make_store = store_maker(self.settings, self.directory, self._notice)
         self.ledger = Ledger(self.settings, make_store, self._make_source, lambda: self.free_bytes, self._notice)
         self.forwarder = Forwarder(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.observer import Message
-from weir.core.errors import Refused
+from weir.core.errors import NotTaken, Refused
 from weir.core.events import Closed, Connected, ConnectFailed, Interrupted
 from weir.core.ports import Post, Settled, Statistics
 from weir.core.topics import MESSAGE_BYTES
@@ -58,6 +58,7 @@ class FakeTransport:
 
     name = "fake"
     message_bytes = MESSAGE_BYTES
+    most_outstanding: int | None = None
     hands_over = False
 
     def __init__(self, post: Post, settled: Settled, *, reachable: bool = True, clean_session: bool = False) -> None:
@@ -183,6 +184,13 @@ class FakeTransport:
         for operation in [operation for operation in self.operations if operation.written][:count]:
             self.operations.remove(operation)
             self._fail(operation, "AWS_ERROR_MQTT_PROTOCOL_ERROR")
+
+    def turn_away(self, why: str, retry_seconds: float | None = None) -> None:
+        """Take none of what was published and not written yet, and say so."""
+        for operation in [operation for operation in self.operations if not operation.written]:
+            self.operations.remove(operation)
+            operation.future.set_exception(NotTaken(why, retry_seconds))
+            self._settled(operation.future)
 
     def others_publish(self, count: int, size: int = 200) -> None:
         """Let somebody else use the same connection."""

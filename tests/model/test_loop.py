@@ -219,6 +219,58 @@ def test_an_operation_that_never_has_an_outcome_costs_the_connection_object_and_
     assert len(loop.received) - 10 <= loop.counts("a")["possibleTwins"]
 
 
+def test_what_is_not_taken_waits_again_is_no_twin_and_goes_once_it_is_taken(make: Make) -> None:
+    loop = make({"a": HOLD})
+    loop.run(0.1)
+    loop.transport.hold_writes = True
+    loop.write("a", *numbered(10))
+    loop.run(0.1)
+    loop.transport.turn_away("the spool is full", retry_seconds=3)
+    loop.run(2.5)
+    assert (loop.stream("a").line.records, loop.forwarder.held_by) == (10, "offline")
+    loop.transport.hold_writes = False
+    loop.run(5)
+    assert loop.received == numbered(10)
+    assert loop.counts("a")["possibleTwins"] == 0
+    [told] = loop.told("publish_failed")[:1]
+    assert told["reason"] == "the spool is full"
+
+
+def test_that_nothing_is_taken_for_long_is_told_with_the_reason(make: Make) -> None:
+    loop = make({"a": HOLD})
+    loop.run(0.1)
+    loop.transport.hold_writes = True
+    loop.write("a", *numbered(10))
+    for _ in range(20):
+        loop.run(1)
+        loop.transport.turn_away("accessControl allows no telemetry/x", retry_seconds=0.5)
+    [degraded] = loop.forwarder.health.degraded
+    assert (degraded.reason, degraded.remedy) == ("publishRefused", "accessControl allows no telemetry/x")
+    loop.transport.hold_writes = False
+    loop.run(5)
+    assert (loop.received, loop.forwarder.health.degraded) == (numbered(10), [])
+
+
+def test_what_somebody_else_took_on_is_counted_as_handed_over(make: Make) -> None:
+    loop = make({"a": HOLD, "b": {**HOLD, "qos": 0}}, pace={"publishesPerSecond": 90, "bytesPerSecond": None})
+    loop.transport.hands_over = True
+    loop.write("a", *numbered(10))
+    loop.write("b", *numbered(5))
+    loop.run(3)
+    assert [loop.counts(name)[word] for name in "ab" for word in ("handedOver", "delivered", "acknowledged")] == [
+        *(10, 0, 0),
+        *(5, 0, 0),
+    ]
+
+
+def test_no_more_is_handed_to_a_transport_than_it_takes_at_a_time(make: Make) -> None:
+    loop = make({"a": HOLD}, most_outstanding=7)
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(100))
+    loop.run(2)
+    assert (len(loop.transport.operations), loop.forwarder.held_by) == (7, "inFlight")
+
+
 def test_after_long_offline_the_certificates_are_read_again_by_a_new_object(make: Make) -> None:
     loop = make({"a": HOLD})
     loop.run(1)

@@ -62,3 +62,16 @@ def test_a_pace_below_one_a_second_is_kept() -> None:
             pace.spend(float(now), 10)
             sent += 1
     assert sent == 50
+
+
+def test_other_limits_hold_at_once_and_what_was_spent_stays_spent() -> None:
+    pace = Pace(10, None)
+    for _ in range(4):
+        pace.spend(0.0, 100)
+    pace.limit(4, None)
+    assert not pace.admits(0.5, 100)
+    pace.limit(5, None)
+    assert pace.admits(0.5, 100)
+    pace.limit(None, 450)
+    assert not pace.admits(0.5, 100)
+    assert pace.admits(1.0, 100)

@@ -16,14 +16,18 @@ class Pace:
 
     def __init__(self, publishes: float | None, size: int | None) -> None:
         """Take the limits: publishes and bytes per second."""
+        self._sent: deque[tuple[float, int, int]] = deque()
+        self._count = 0
+        self._bytes = 0
+        self.limit(publishes, size)
+
+    def limit(self, publishes: float | None, size: int | None) -> None:
+        """Go by these limits from now on; what was spent stays spent."""
         # Below one a second the window is as long as one publish takes, or the first of each second would always go.
         self._seconds = WINDOW_SECONDS if not publishes else max(WINDOW_SECONDS, 1 / publishes)
         self._publishes = None if publishes is None else publishes * self._seconds
         self._size = None if size is None else size * self._seconds
         self.unlimited = publishes is None and size is None
-        self._sent: deque[tuple[float, int, int]] = deque()
-        self._count = 0
-        self._bytes = 0
 
     def admits(self, now: float, size: int) -> bool:
         """Tell whether one publish of this many bytes may go. With an empty window one may go, whatever its size."""

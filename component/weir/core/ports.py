@@ -40,6 +40,7 @@ class Transport(Protocol):
     name: str
     generation: int  # the number of the connection object in use, or of the one that replace() has promised
     message_bytes: int  # the most that topic and payload of one message may have together
+    most_outstanding: int | None  # it takes no more operations at a time than these; None where it sets no limit
     hands_over: bool  # a good outcome says that somebody else took the message on, and not that the broker has it
 
     def start(self) -> None:

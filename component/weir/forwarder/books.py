@@ -63,12 +63,12 @@ class Books:
         self.since["published"] += records
         self.since["bytes"] += size
 
-    def sent(self, span: Span, low: int, high: int, qos: int) -> None:
-        """Settle records that were out, and that the broker (QoS 1) or the client (QoS 0) has."""
+    def sent(self, span: Span, low: int, high: int, outcome: str) -> None:
+        """Settle records that were out and went; `outcome` is what of them is known, in the words of the law."""
         span.settle_out(low, high)
         count = high - low
-        self.since["delivered" if qos else "unconfirmed"] += count
-        self.since["acknowledged"] += count if qos else 0
+        self.since[outcome] += count
+        self.since["acknowledged"] += count if outcome == "delivered" else 0
         self.sent_and_settled += count
         self.touch(span)
         if not span.left:

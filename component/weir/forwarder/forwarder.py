@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from weir.core.errors import StoreFailed
+from weir.core.errors import NotTaken, StoreFailed
 from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted
 from weir.core.ports import Transport
 from weir.core.settings import Settings
@@ -21,7 +21,7 @@ from weir.forwarder.ledger import Ledger
 from weir.forwarder.link import Link
 from weir.forwarder.release import Releaser
 from weir.forwarder.stream import Notice, Now
-from weir.forwarder.window import Sent, Window
+from weir.forwarder.window import DELIVERED, Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
@@ -140,6 +140,8 @@ class Forwarder:
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
         self.ledger.try_again(now)
         self._judge_ledger(wall)
+        refusal = self.link.refusal(now)
+        self.health.judge("publishRefused", wall, refusal or "", wrong=refusal is not None)
         self._note_progress(now)
         works = self.link.works(now, self.held_by, nothing_waits=self._nothing_waits)
         return Now(now, wall, link_works=works, disk_low=self._disk_low)
@@ -197,21 +199,24 @@ class Forwarder:
         high = low
         for sent in went:
             if sent[0] is not run or sent[1] != high:
-                run.stream.books.sent(run.span, low, high, run.qos)
+                run.stream.books.sent(run.span, low, high, run.outcome)
                 run, low, _ = sent
                 high = low
             high += 1
-        run.stream.books.sent(run.span, low, high, run.qos)
+        run.stream.books.sent(run.span, low, high, run.outcome)
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
-        # The client can never send it again, but the broker may have it.
         self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
-        self._give_back([sent])
+        if isinstance(error, NotTaken):
+            sent[0].stream.line.give_back(sent[0].span, sent[1])
+            self.link.refused(str(error), self._now.monotonic, error.retry_seconds)
+            return
+        self._give_back([sent])  # the client can never send it again, but the broker may have it
         self.link.cool_down(self._now.monotonic)
 
     def _give_back(self, all_sent: list[Sent]) -> None:
         for run, index, _ in all_sent:
-            if run.qos:
+            if run.may_come_twice:
                 run.stream.books.count("possibleTwins")
                 run.span.attempts += 1
                 run.stream.books.touch(run.span)
@@ -228,7 +233,7 @@ class Forwarder:
             self._charge_again()
         elif isinstance(event, Interrupted):
             for run, _, _ in self.window.all():
-                run.stream.books.count("possibleTwins", run.qos)
+                run.stream.books.count("possibleTwins", int(run.outcome == DELIVERED))
 
     def _charge_again(self) -> None:
         out = self.window.outstanding()
@@ -282,7 +287,7 @@ class Forwarder:
 
     def _end_run(self, left: list[Sent]) -> None:
         for run, _, _ in left:  # the broker may have them, and they are sent again by the next run
-            run.stream.books.count("possibleTwins", run.qos)
+            run.stream.books.count("possibleTwins", int(run.may_come_twice))
         self.ledger.stop_reading(self._now)
         self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))
 

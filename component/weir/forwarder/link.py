@@ -33,6 +33,8 @@ class Link:
         self._idle_at = now  # when something was last seen to go, or nothing was there to go
         self._lost_at: float | None = None  # when the connection in use was interrupted
         self._cool_until = 0.0
+        self._refusal = ""  # why the other side did not take the last operation
+        self._refused_since: float | None = None  # and nothing was taken ever since
 
     def heard(self, event: Connected | Interrupted | ConnectFailed, now: float) -> None:
         """Take what the object in use says of itself."""
@@ -52,6 +54,20 @@ class Link:
     def carried(self, now: float) -> None:
         """Note that something went."""
         self._idle_at = now
+        self._refused_since = None
+
+    def refused(self, why: str, now: float, seconds: float | None) -> None:
+        """Note that the other side did not take an operation, and wants to be left alone for so long."""
+        self._refusal = why
+        if self._refused_since is None:
+            self._refused_since = now
+        self.cool_down(now, seconds)
+
+    def refusal(self, now: float) -> str | None:
+        """Say why nothing has been taken for long, None if that is not so."""
+        if self._refused_since is None or now - self._refused_since < PROOF_SECONDS:
+            return None
+        return self._refusal
 
     def cool_down(self, now: float, seconds: float | None = None) -> None:
         """Let nothing go for a while: an operation failed, and the next one would fail as well."""

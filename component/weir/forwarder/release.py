@@ -14,7 +14,7 @@ from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.span import RECORD_OVERHEAD, Span
 from weir.forwarder.stream import Stream
-from weir.forwarder.window import Run, Window
+from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window
 
 PACKET_BYTES = 8  # a PUBLISH beyond topic and payload: fixed header 1 + 3 (below 2 MiB), topic length 2, packet id 2
 OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
@@ -33,18 +33,32 @@ class Releaser:
         monotonic: Callable[[], float],
     ) -> None:
         """Take the limits from the settings."""
-        gate, pace = settings.gate, settings.pace
-        self.limits = GateLimits(
-            gate.max_incomplete, gate.max_in_flight, gate.max_incomplete_bytes, gate.max_in_flight_bytes
-        )
-        self.pace = Pace(pace.publishes_per_second, pace.bytes_per_second)
-        self.held_by: str | None = None
         self._transport = transport
+        self.limits = self._limits(settings)
+        self.pace = Pace(settings.pace.publishes_per_second, settings.pace.bytes_per_second)
+        self.held_by: str | None = None
         self._window = window
         self._wall = wall
         self._monotonic = monotonic
         self._turn = 0
         self._others = False  # operations that are not ours were at the client when the gate was looked at
+
+    def apply(self, settings: Settings) -> None:
+        """Go by other limits from now on; what was published in the last second stays counted."""
+        self.limits = self._limits(settings)
+        self.pace.limit(settings.pace.publishes_per_second, settings.pace.bytes_per_second)
+
+    def _limits(self, settings: Settings) -> GateLimits:
+        gate, most = settings.gate, self._transport.most_outstanding
+        in_flight = [limit for limit in (gate.max_in_flight, most) if limit is not None]
+        return GateLimits(
+            gate.max_incomplete, min(in_flight, default=None), gate.max_incomplete_bytes, gate.max_in_flight_bytes
+        )
+
+    def _outcome(self, qos: int) -> str:
+        if self._transport.hands_over:
+            return HANDED_OVER
+        return DELIVERED if qos else UNCONFIRMED
 
     def release(self, streams: list[Stream], room: int) -> int:
         """Release what may go, at most `room` records; `held_by` says what stopped it. Returns how many went."""
@@ -64,7 +78,7 @@ class Releaser:
 
     def _release(self, stream: Stream, span: Span, gate: Opening, most: int) -> int:
         """Release the next records of one span, at most `most`; `held_by` says what stopped it, if anything did."""
-        run = Run(stream, span, stream.settings.qos, self._monotonic())
+        run = Run(stream, span, stream.settings.qos, self._monotonic(), self._outcome(stream.settings.qos))
         released = 0
         while released < most and span.waiting and self.held_by is None:
             records = stream.line.next_run(span, most - released)
@@ -108,7 +122,7 @@ class Releaser:
     def _publish(self, run: Run, records: range) -> int:
         """Hand records to the client; say how many it took."""
         publish, add = self._transport.publish, self._window.add
-        stream, span, qos, _ = run
+        stream, span, qos = run.stream, run.span, run.qos
         topic, overhead = stream.topic, stream.topic_bytes + OPERATION_BYTES
         published = size = 0
         for index, payload in zip(records, span.payloads(records.start, records.stop), strict=True):

@@ -15,6 +15,8 @@ from weir.core.ports import Operation
 from weir.core.span import Span
 from weir.forwarder.stream import Stream
 
+DELIVERED, UNCONFIRMED, HANDED_OVER = "delivered", "unconfirmed", "handedOver"
+
 
 class Run(NamedTuple):
     """What records that were sent one after the other have in common. `at` is in monotonic seconds."""
@@ -23,6 +25,12 @@ class Run(NamedTuple):
     span: Span
     qos: int
     at: float
+    outcome: str  # what a good outcome is counted as
+
+    @property
+    def may_come_twice(self) -> bool:
+        """Tell whether a record without an outcome may have arrived, and be sent again all the same."""
+        return self.qos > 0 or self.outcome == HANDED_OVER
 
 
 # One record at the client: its run, its index in the span, its size as the client counts an operation. A bare tuple,

@@ -22,6 +22,7 @@ class DryRunTransport:
 
     name = "dry-run"
     message_bytes = MESSAGE_BYTES
+    most_outstanding: int | None = None
     hands_over = False
 
     def __init__(self, write: Callable[[str, bytes], None], post: Post, settled: Settled) -> None:

@@ -69,6 +69,7 @@ class Mqtt311Transport:
 
     name = "mqtt311"
     message_bytes = MESSAGE_BYTES
+    most_outstanding: int | None = None
     hands_over = False
 
     def __init__(
