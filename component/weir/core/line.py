@@ -70,6 +70,20 @@ class Line:
         self.bytes = self.gap_bytes = size
         self._gap = gap
 
+    def change(self, mode: Mode, max_records: int | None, max_bytes: int | None) -> None:
+        """Go by another mode and other limits from now on.
+
+        Nothing is cut for that: what is over the new limits goes first when the next record arrives.
+        """
+        if self._arriving is not None:  # what was let in record by record by the old mode is in as a whole
+            span, self._arriving = self._arriving, None
+            for index in range(self._arrived, len(span)):
+                span.arrive(index)
+                self.records += 1
+                self.bytes += span.size(index) + RECORD_OVERHEAD
+        self.mode, self.max_records, self.max_bytes = mode, max_records, max_bytes
+        self._next = None
+
     # -- room ---------------------------------------------------------------------------------------------------------
 
     def room(self) -> int:

@@ -247,6 +247,15 @@ class Forwarder:
             self.link.replace("the store is opened anew")
         self.ledger.failed(self._clock.monotonic(), error, out)
 
+    def apply(self, settings: Settings) -> None:
+        """Go by other settings from now on, as far as they can change while records are on their way."""
+        self._settings = settings
+        self.releaser.apply(settings)
+        try:
+            self.ledger.apply(settings)
+        except StoreFailed as error:
+            self._store_failed(error)
+
     # -- the end ------------------------------------------------------------------------------------------------------
 
     @property

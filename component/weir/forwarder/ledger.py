@@ -42,6 +42,9 @@ class Store(Backlog, Protocol):
     def begin_run(self, thing: str, modes: Mapping[str, str], duplicate_bound: int) -> None:
         """Write down that a run begins, with the streams it has and their modes."""
 
+    def note_settings(self, modes: Mapping[str, str], duplicate_bound: int) -> None:
+        """Write down the modes of the streams and the duplicate bound where they change in the middle of a run."""
+
     def commit(self, changes: list[Change], generation: int, *, end_of_run: bool, unanswered: int) -> None:
         """Write everything in one transaction."""
 
@@ -192,6 +195,14 @@ class Ledger:
     def _check_law(self, all_counts: Iterable[Counts]) -> None:
         """Check the law on the kept counts, which costs the same however long the backlog is."""
         self.law_broken = self.law_broken or not all(map(accounting.balanced, all_counts))
+
+    def apply(self, settings: Settings) -> None:
+        """Go by other settings of queues and commits from now on. Raises `StoreFailed`."""
+        self.settings = settings
+        for stream in self.streams:
+            stream.apply(settings.streams[stream.name])
+        if not self.failing:
+            self.store.note_settings(self._modes(), settings.duplicate_bound)
 
     # -- committing ---------------------------------------------------------------------------------------------------
 

@@ -84,6 +84,13 @@ class Stream:
         self._recovered: tuple[FilePosition, ...] = ()  # files that are gone, and that the source does not know
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
+    def apply(self, settings: StreamSettings) -> None:
+        """Go by other queue settings from now on; the rest of the settings must be the same."""
+        self.settings = settings
+        self.mode = MODES[settings.queue.mode]
+        self.line.change(self.mode, settings.queue.max_records, settings.queue.max_bytes)
+        self._cutting = False
+
     # -- admitting ----------------------------------------------------------------------------------------------------
 
     def admit(self, now: Now) -> bool:

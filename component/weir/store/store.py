@@ -147,11 +147,23 @@ class Store:
                 " clean = 0, boot = ?, thing = ?, duplicate_bound = ?",
                 (boot_id(), thing, duplicate_bound),
             )
-            self._database.execute("UPDATE stream SET mode = NULL")
-            self._database.executemany(
-                "INSERT INTO stream (name, mode) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode",
-                modes.items(),
-            )
+            self._note_modes(modes)
+
+    def note_settings(self, modes: Mapping[str, str], duplicate_bound: int) -> None:
+        """Write down the modes of the streams and the duplicate bound where they change in the middle of a run.
+
+        The larger bound of the two counts for this run, since records of before the change may still be unanswered.
+        """
+        with self._room_to_count(), self._transaction():
+            self._database.execute("UPDATE store SET duplicate_bound = max(duplicate_bound, ?)", (duplicate_bound,))
+            self._note_modes(modes)
+
+    def _note_modes(self, modes: Mapping[str, str]) -> None:
+        self._database.execute("UPDATE stream SET mode = NULL")
+        self._database.executemany(
+            "INSERT INTO stream (name, mode) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode",
+            modes.items(),
+        )
 
     def streams(self) -> list[StreamState]:
         """List every stream that ever had a place here, with what is known of it."""
