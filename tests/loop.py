@@ -14,6 +14,7 @@ from weir.core.accounting import Counts
 from weir.core.changes import StreamState
 from weir.core.configuration import Surroundings, parse
 from weir.forwarder.forwarder import Clock, Forwarder
+from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger, Store
 from weir.forwarder.stream import Stream
@@ -78,6 +79,7 @@ class Loop:
             transport=self.transport,
             inbox=self.inbox,
             clock=Clock(lambda: EPOCH + self.inbox.now, lambda: self.inbox.now),
+            health=Health(self._notice),
             notice=self._notice,
         )
         self.transport.start()

@@ -24,6 +24,7 @@ from weir.core.settings import Settings
 from weir.core.topics import MESSAGE_BYTES
 from weir.core.view import View
 from weir.forwarder.forwarder import Clock, Forwarder
+from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger
 from weir.forwarder.ledger import Store as LedgerStore
@@ -179,6 +180,7 @@ class Rig:
             transport=self.transport,
             inbox=self.inbox,
             clock=self.clock,
+            health=Health(self.notice),
             notice=self.notice,
         )
         self.transport.start()

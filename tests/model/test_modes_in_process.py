@@ -23,6 +23,7 @@ from weir.core.configuration import Surroundings, parse
 from weir.core.settings import Settings
 from weir.core.span import SPAN_RECORDS
 from weir.forwarder.forwarder import Clock, Forwarder
+from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger, Store
 from weir.store.directory import own
@@ -67,6 +68,7 @@ class Bench:
         )
         clock = Clock(lambda: BIRTH_OF_TIME + self.now, lambda: self.now)
         self.forwarder = Forwarder(
+            health=Health(lambda *_, **__: None),
             settings=self.settings,
             ledger=self.ledger,
             transport=self.transport,

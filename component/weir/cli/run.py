@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings=settings,
             directory=directory,
             inbox=inbox,
-            transport=assembly.mqtt_transport(settings, inbox),
+            make_transport=lambda settings: assembly.mqtt_transport(settings, inbox),
             log=log,
             display=display,
         )
@@ -85,7 +85,7 @@ def _dry_run(settings: Settings, arguments: argparse.Namespace) -> int:
             settings=settings,
             directory=directory,
             inbox=inbox,
-            transport=assembly.dry_run_transport(inbox),
+            make_transport=lambda _: assembly.dry_run_transport(inbox),
             log=log,
         )
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from weir.core import checks
+from weir.core import checks, ways
 from weir.core.errors import ConfigurationRefused, Problem
 from weir.core.findings import Findings
 from weir.core.key import Key, Value
 from weir.core.reading import TREE, Node, read
 from weir.core.settings import Settings
-
-DEFAULT_PORT = 8883
 
 
 class Surroundings(NamedTuple):
@@ -51,19 +49,13 @@ def judge(document: object, surroundings: Surroundings) -> tuple[Settings, Findi
     return settings, findings
 
 
-def require_connection(settings: Settings) -> list[Problem]:
-    """Say what is missing before a connection can be made."""
-    connection = settings.connection
-    needed = {
-        "connection.endpoint": (connection.endpoint, "the host name of the broker"),
-        "connection.certificate": (connection.certificate, "the path of a PEM file"),
-        "connection.privateKey": (connection.private_key, "the path of a PEM file"),
-    }
-    return [
-        Problem(path, f"has no value, and without it there is no connection (allowed: {allowed})")
-        for path, (value, allowed) in needed.items()
-        if value is None
-    ]
+def require_connection(settings: Settings, offers: ways.Offers = ways.Offers()) -> list[Problem]:
+    """Say what is missing before a connection can be made, with what the machine offers beside the settings."""
+    try:
+        ways.choose(settings.connection, offers)
+    except ConfigurationRefused as refused:
+        return refused.problems
+    return []
 
 
 def effective(settings: Settings) -> dict[str, Any]:
@@ -95,11 +87,10 @@ def _resolved(values: Node, surroundings: Surroundings) -> Node:
     streams = {name: _resolved_stream(stream, absolute) for name, stream in values["streams"].items()}
     paths = {name: absolute(connection[name]) for name in ("certificate", "privateKey")}
     paths["ca"] = absolute(connection["ca"] or surroundings.root_ca_path)
-    port = connection["port"] or DEFAULT_PORT
     return values | {
         "thingName": thing_name,
         "streams": streams,
-        "connection": connection | paths | {"port": port},
+        "connection": connection | paths,
         "state": state | {"path": absolute(state["path"] or default_state)},
     }
 

@@ -30,6 +30,21 @@ def changed_keys(old: Settings, new: Settings) -> list[str]:
     return sorted(_differing("", effective(old), effective(new)))
 
 
+def pipes_that_go_on(old: Settings, new: Settings) -> frozenset[str]:
+    """Name the streams that read standard input by both: what was read ahead of it is in no other place."""
+    return _pipes(old) & _pipes(new)
+
+
+def _pipes(settings: Settings) -> frozenset[str]:
+    streams = settings.streams.items()
+    return frozenset(name for name, stream in streams if stream.enabled and stream.source.type == "stdin")
+
+
+def with_state_path(settings: Settings, path: str) -> Settings:
+    """Give the same settings with another state directory."""
+    return replace(settings, state=replace(settings.state, path=path))
+
+
 def _differing(path: str, old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - a document is of any shape
     if isinstance(old, dict) and isinstance(new, dict):
         for name in old.keys() | new.keys():

@@ -177,7 +177,7 @@ _CONNECTION = (
     ),
     choice("connection.protocol", ("mqtt311", "mqtt5"), "The version of MQTT."),
     text("connection.endpoint", "host", None, "The broker; for IoT Core the data endpoint of the account."),
-    count("connection.port", None, "", (1, 65_535), "The port of the broker; null is 8883."),
+    count("connection.port", None, "", (1, 65_535), "The port of the broker; null is 8883, or 443 for a WebSocket."),
     text("connection.certificate", "path", None, "The certificate of the client, a PEM file."),
     text("connection.privateKey", "path", None, "The key of that certificate, a PEM file which nobody else may read."),
     text(

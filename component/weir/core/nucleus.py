@@ -36,7 +36,11 @@ class NotAllowed(NucleusFailed):
 
 
 class ConnectionGone(NucleusFailed):
-    """The connection to the nucleus was lost, or there was no answer in time; a new one is made."""
+    """The connection was lost, or no answer came in time: whether it was done is not known, and may yet change."""
+
+
+class NotSent(ConnectionGone):
+    """There was no connection, so nothing was asked; one is being made."""
 
 
 class Answer(Protocol[Answer_co]):
@@ -62,13 +66,30 @@ class Proposal(NamedTuple):
 class Nucleus(Protocol):
     """The nucleus, by IPC. Every call returns at once and may be made while there is no connection: then it fails.
 
-    Callbacks run on a native thread: they append to something and wake the loop, and do nothing else.
+    Every call is made by the loop's thread. Callbacks run on a native thread, unless they say otherwise: they append to
+    something and wake the loop, and do nothing else.
     """
 
     kind: Kind
 
+    @property
+    def unanswered(self) -> int:
+        """Count the calls that failed because no answer came in time, and that may still be carried out."""
+
     def connect(self) -> Answer[None]:
-        """Connect for the first time; after that it connects again by itself, and calls `restored` when it has."""
+        """Connect, unless that was done, and tell how it went; failed or lost, it is tried again for ever.
+
+        Whoever comes second is answered for the connection that there is.
+        """
+
+    def reconnect(self) -> Answer[None]:
+        """Give up the connection for a new one; answered once the old one can send nothing any more."""
+
+    def advance(self, now: float) -> float | None:
+        """Do what is due at `now` (monotonic seconds); say when to be called next, or None for not before a wake-up.
+
+        Any number of users of one nucleus may call it.
+        """
 
     def configuration(self, component: str | None = None) -> Answer[dict[str, Any]]:
         """Read the whole configuration of this component, or of another one."""
@@ -86,10 +107,16 @@ class Nucleus(Protocol):
         """Hand a message to the nucleus, which is not delivery: it tells of no PUBACK."""
 
     def on_restored(self, restored: Callable[[], None]) -> None:
-        """Have it said that there is a connection again: what was watched has to be watched anew."""
+        """Have `advance` say that there is a connection again: what was watched has to be watched anew.
+
+        It is not said of a connection that `connect` has answered for.
+        """
 
     def on_lost(self, lost: Callable[[str], None]) -> None:
-        """Have it said that the connection was lost, and why."""
+        """Have `advance` say that the connection was lost, and why; not said of one that was given up."""
 
-    def close(self) -> None:
-        """Leave the nucleus for good."""
+    def on_failed(self, failed: Callable[[str], None]) -> None:
+        """Have `advance` say that an attempt to connect failed, and why."""
+
+    def close(self, timeout_seconds: float = 0.0) -> None:
+        """Leave the nucleus for good, waiting at most so long; what has no answer fails."""

@@ -84,7 +84,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, rename="came
     transport: Literal["auto", "mqtt", "ipc"]
     protocol: Literal["mqtt311", "mqtt5"]
     endpoint: str | None
-    port: int
+    port: int | None  # None is that of the way which is taken
     certificate: str | None  # absolute
     private_key: str | None  # absolute
     ca: str | None  # absolute; None is the system's store

@@ -7,7 +7,7 @@ releaser's, what is durable the ledger's. One thread runs it; every other thread
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class Forwarder:
         transport: Transport,
         inbox: Inbox,
         clock: Clock,
+        health: Health,
         notice: Notice,
     ) -> None:
         """Put the parts together; nothing is read or sent before the first turn."""
@@ -55,7 +56,7 @@ class Forwarder:
         self.inbox = inbox
         self.window = Window()
         self.releaser = Releaser(settings, transport, self.window, clock.wall, clock.monotonic)
-        self.health = Health(notice)
+        self.health = health
         self.link = Link(
             transport, self.window, settings.connection.operation_timeout_seconds, notice, clock.monotonic()
         )
@@ -119,16 +120,17 @@ class Forwarder:
             # What a commit made durable can go at once.
             self._more |= self.held_by is None and any(stream.next() for stream in self.ledger.streams)
 
-    def wait(self) -> None:
-        """Wait until an outcome, an input or a timer wakes it."""
+    def wait(self, until: float | None = None) -> None:
+        """Wait until an outcome, an input or a timer wakes it, or until this time (monotonic seconds)."""
         try:
             seconds = self._seconds_to_wait()
         except StoreFailed as error:
             self._store_failed(error)
             seconds = 0.0
-        self.inbox.wait(
-            0.0 if self._more else seconds, (len(self.window) + 1) // 2
-        )  # half a window is worth waking for
+        if until is not None:
+            seconds = min(seconds, max(0.0, until - self._clock.monotonic()))
+        half_a_window = (len(self.window) + 1) // 2  # is worth waking for
+        self.inbox.wait(0.0 if self._more else seconds, half_a_window)
 
     # -- what a turn looks at -----------------------------------------------------------------------------------------
 
@@ -263,17 +265,17 @@ class Forwarder:
         """Tell whether every source has nothing more and nothing is pending."""
         return not len(self.window) and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
 
-    def stop(self, hurried: Callable[[], bool] = lambda: False) -> bool:
+    def stop(self, hurried: Callable[[], bool] = lambda: False, keep: Container[str] = ()) -> bool:
         """Stop reading, commit, wait for what is out, commit, disconnect; tell whether all of it is committed.
 
         Leaves within a few seconds, and waits for nobody once `hurried` says so. Where the store fails it is opened
-        anew once: what was read from a pipe is in no other place.
+        anew once: what was read from a pipe is in no other place. The pipes of the streams to `keep` stay open.
         """
         self._now = self._look()
-        safe = self._surely(self._stop_reading)
+        safe = self._surely(lambda: self._stop_reading(keep))
         self._wait_for_acks(hurried)
         left = self.window.clear()
-        safe = self._surely(lambda: self._end_run(left)) and safe
+        safe = self._surely(lambda: self._end_run(left, keep)) and safe
         self.transport.close(0.0 if hurried() else DISCONNECT_SECONDS)
         self.link.state = "stopped"
         return safe
@@ -290,14 +292,14 @@ class Forwarder:
         self._judge_ledger(self._now.wall)
         return False
 
-    def _stop_reading(self) -> None:
-        self.ledger.stop_reading(self._now)
+    def _stop_reading(self, keep: Container[str]) -> None:
+        self.ledger.stop_reading(self._now, keep)
         self.ledger.commit(self._now, self.transport.generation)
 
-    def _end_run(self, left: list[Sent]) -> None:
+    def _end_run(self, left: list[Sent], keep: Container[str]) -> None:
         for run, _, _ in left:  # the broker may have them, and they are sent again by the next run
             run.stream.books.count("possibleTwins", int(run.may_come_twice))
-        self.ledger.stop_reading(self._now)
+        self.ledger.stop_reading(self._now, keep)
         self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))
 
     def _wait_for_acks(self, hurried: Callable[[], bool]) -> None:

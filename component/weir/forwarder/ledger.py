@@ -6,8 +6,8 @@ everything is reloaded from it. Knows nothing of the broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from weir.core import accounting
 from weir.core.accounting import Counts
@@ -81,6 +81,14 @@ class MakeSource(Protocol):
         """Make it from where the store says that it stands."""
 
 
+class Legacy(NamedTuple):
+    """What one ledger leaves to the next in the same process, by stream."""
+
+    pipes: dict[str, Source]  # they are still open, and cannot be made anew
+    carried: dict[str, Carried]  # what is not in the store, where it failed
+    suspects: dict[str, int]  # records that the broker may have though they are pending
+
+
 class Ledger:
     """The streams and the store they are kept in."""
 
@@ -91,6 +99,7 @@ class Ledger:
         make_source: MakeSource,
         free_bytes: Callable[[], int],
         notice: Notice,
+        legacy: Legacy | None = None,
     ) -> None:
         """Open the store and load what it knows; where it fails now, `try_again` goes on trying."""
         self.settings = settings
@@ -106,9 +115,10 @@ class Ledger:
         self._make_source = make_source
         self._free_bytes = free_bytes
         self._notice = notice
-        self._pipes: dict[str, Source] = {}
-        self._carried: dict[str, Carried] = {}
-        self._suspects: dict[str, int] = {}  # by stream: records that the broker may have though they are pending
+        legacy = legacy or Legacy({}, {}, {})
+        self._pipes = legacy.pipes
+        self._carried = legacy.carried
+        self._suspects = legacy.suspects
         self._doubted = False
         self._last_commit = 0.0
         self._failures = 0
@@ -251,10 +261,22 @@ class Ledger:
             self._check_law(change.counts for _, change in changes)
         self._failures = 0
 
-    def stop_reading(self, now: Now) -> None:
-        """Read no more; what was taken from a pipe already is admitted, above the limits if need be."""
+    def stop_reading(self, now: Now, keep: Container[str] = ()) -> None:
+        """Read no more, but for the pipes to keep; what was taken from one is admitted, above the limits if need be."""
         for stream in self.streams:
-            stream.stop(now)
+            stream.stop(now, keep=stream.name in keep)
+
+    def close(self, names: Container[str] = ()) -> Legacy:
+        """Close the store, and leave what these streams have to the ledger that comes after this one."""
+        self.streams = []
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        return Legacy(
+            {name: source for name, source in self._pipes.items() if name in names},
+            {name: carried for name, carried in self._carried.items() if name in names},
+            dict(self._suspects) if self.failing else {},
+        )
 
     # -- when the store fails -----------------------------------------------------------------------------------------
 

@@ -318,8 +318,16 @@ class Stream:
 
     # -- stopping, and a store that failed ----------------------------------------------------------------------------
 
-    def stop(self, now: Now) -> None:
-        """Read no more. What was taken and cannot be read again is admitted, above the limits if need be."""
+    def stop(self, now: Now, *, keep: bool = False) -> None:
+        """Read no more. What was taken and cannot be read again is admitted, above the limits if need be.
+
+        A pipe to `keep` is left as it is, for the next stream of this name to read on.
+        """
+        if keep and not self.source.replayable:
+            self.stopping = True
+            self._go_on_cutting(now.wall)
+            self._admit_arrival(now)
+            return
         self.source.close()
         if self.source.replayable and not self._holds_the_last_copy:
             return

@@ -60,13 +60,17 @@ class Log:
         `make_way` is called before a line is written: what is drawn on the terminal must not run into it.
         """
         self._make_way = make_way
-        self._level = LEVELS[level]
-        self._json = form == "json"
+        self.set(level, form)
         self._streams = (out, err)
         self._journald = tuple(_is_journald(stream) for stream in self._streams)
         self._wall = wall
         self._monotonic = monotonic
         self._gathering: dict[tuple[str, str, str], tuple[float, dict[str, Any]]] = {}
+
+    def set(self, level: str, form: str) -> None:
+        """Write what has this level or a higher one from now on, as `text` or `json`."""
+        self._level = LEVELS[level]
+        self._json = form == "json"
 
     def __call__(self, event: str, /, **fields: object) -> None:
         """Write one event, or gather it with others of its kind."""

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, Protocol
 
 from weir import __version__
 from weir.control.protocol import Message
 from weir.control.server import ControlServer
+from weir.core import difference
 from weir.core.accounting import DROPPED, QUARANTINED
 from weir.core.errors import StoreFailed
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.view import View
 from weir.forwarder.forwarder import Forwarder
+from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
-from weir.forwarder.ledger import Ledger
+from weir.forwarder.ledger import Ledger, Legacy
 from weir.report import status
 from weir.report.log import Log
 from weir.store.directory import StateDirectory
@@ -44,6 +46,16 @@ class Display(Protocol):
         """Take away what is shown."""
 
 
+MakeTransport = Callable[[Settings], Transport]
+
+
+class Attendant(Protocol):
+    """What looks after something of its own in every turn, in the loop's thread."""
+
+    def advance(self, now: float) -> float | None:
+        """Do what is due at `now` (monotonic seconds); say when to be called next, None for not before a wake-up."""
+
+
 class Machine:
     """One run, from its start to its last commit."""
 
@@ -53,33 +65,45 @@ class Machine:
         settings: Settings,
         directory: StateDirectory,
         inbox: Inbox,
-        transport: Transport,
+        make_transport: MakeTransport,
         log: Log,
         display: Display | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> None:
-        """Open the store and load what it knows; nothing is read or sent yet."""
-        self._settings = settings
+        """Open the store and load what it knows; nothing is read or sent yet. `about` is said at the start."""
+        self.settings = settings
+        self.inbox = inbox
+        self.health = Health(log)
+        self.attendant: Attendant | None = None
         self._directory = directory
+        self._make_transport = make_transport
         self._log = log
         self._display = display
+        self._about = about or {}
         self._stopping = False
         self._hurry = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)  # from here on a stop is one in order
         self._flush_at = self._stats_at = 0.0
         self._rates = _Rates()
-        self.inbox = inbox
-        make_store = assembly.store_maker(settings, directory, log)
-        make_source = assembly.source_maker(settings, inbox, log, transport.message_bytes)
-        self.ledger = Ledger(settings, make_store, make_source, directory.free_bytes, log)
-        self.forwarder = Forwarder(
+        self.ledger, self.forwarder = self._assembled(None)
+
+    def _assembled(self, legacy: Legacy | None) -> tuple[Ledger, Forwarder]:
+        settings, log = self.settings, self._log
+        transport = self._make_transport(settings)
+        make_store = assembly.store_maker(settings, self._directory, log)
+        make_source = assembly.source_maker(settings, self.inbox, log, transport.message_bytes)
+        ledger = Ledger(settings, make_store, make_source, self._directory.free_bytes, log, legacy)
+        forwarder = Forwarder(
             settings=settings,
-            ledger=self.ledger,
+            ledger=ledger,
             transport=transport,
-            inbox=inbox,
+            inbox=self.inbox,
             clock=assembly.CLOCK,
+            health=self.health,
             notice=log,
         )
+        return ledger, forwarder
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -90,6 +114,7 @@ class Machine:
         self.forwarder.transport.start()
         code = 0
         while not self._stopping:
+            due = self.attendant.advance(assembly.CLOCK.monotonic()) if self.attendant is not None else None
             self.forwarder.turn()
             self._report()
             if self._finished(once=once):
@@ -97,7 +122,7 @@ class Machine:
             if once and self._stuck(drain_timeout):
                 code = UNFINISHED
                 break
-            self.forwarder.wait()
+            self.forwarder.wait(due)
         if self._display is not None:
             self._display.close()
         if not self.forwarder.stop(hurried=lambda: self._hurry):
@@ -105,6 +130,36 @@ class Machine:
         control.close()
         self._say_stopped()
         return code
+
+    # -- other settings -----------------------------------------------------------------------------------------------
+
+    def apply(self, settings: Settings) -> None:
+        """Go by other settings from now on: at once where records on their way do not notice, else by beginning anew.
+
+        The state directory stays what it is until the next start: what lies in it is not left behind.
+        """
+        later = [] if settings.state.path == self.settings.state.path else ["state.path"]
+        settings = difference.with_state_path(settings, self.settings.state.path)
+        keys = difference.changed_keys(self.settings, settings)
+        live = difference.applies_live(self.settings, settings)
+        old, self.settings = self.settings, settings
+        self._log.set(settings.log.level, settings.log.format)
+        if live:
+            self.forwarder.apply(settings)
+        else:
+            self._begin_anew(old)
+        if keys or later:
+            at_start = ",".join(later) or None
+            self._log("config_applied", keys=",".join(keys), anew=not live, atNextStart=at_start)
+
+    def _begin_anew(self, old: Settings) -> None:
+        """Stop in order and put the parts together again; a pipe that is still wanted is read on, as it was."""
+        keep = difference.pipes_that_go_on(old, self.settings)
+        paused = self.forwarder.paused
+        self.forwarder.stop(hurried=lambda: self._stopping, keep=keep)
+        self.ledger, self.forwarder = self._assembled(self.ledger.close(keep))
+        self.forwarder.paused = paused
+        self.forwarder.transport.start()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._hurry = self._stopping
@@ -133,13 +188,13 @@ class Machine:
             streams=ledger.views(forwarder.window.by_stream()),
             possible_twins=store.possible_twins if store else 0,
             state_lost=store.state_lost if store else 0,
-            duplicate_bound=self._settings.duplicate_bound,
+            duplicate_bound=self.settings.duplicate_bound,
             bytes_written=ledger.bytes_written,
             oldest_at=ledger.oldest_at(),
             updated=ledger.updated,
             state=forwarder.link.state,
             held_by=forwarder.held_by,
-            thing_name=self._settings.thing_name,
+            thing_name=self.settings.thing_name,
             transport=forwarder.transport.name,
             pid=os.getpid(),
             degraded=forwarder.health.degraded,
@@ -159,7 +214,7 @@ class Machine:
         try:
             return answers[command]()
         except StoreFailed as failure:
-            return {"error": f"the store is being opened anew, ask again soon ({failure})"}
+            return {"error": f"the store is being opened anew, ask again soon ({failure})", "degraded": "storeFailing"}
 
     def _verify(self) -> Message:
         return {"status": status.document(self.view(), assembly.CLOCK.wall()), "law": self.ledger.store.law()}
@@ -181,7 +236,7 @@ class Machine:
         if now >= self._stats_at:
             if self._stats_at:
                 self._log("stats", **self._stats(now))
-            self._stats_at = now + self._settings.report.log_seconds
+            self._stats_at = now + self.settings.report.log_seconds
 
     def _stats(self, now: float) -> dict[str, Any]:
         view = self.view()
@@ -209,11 +264,10 @@ class Machine:
         self._log(
             "started",
             version=__version__,
-            nucleus="greengrass" if os.environ.get("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT") else "none",
             transport=self.forwarder.transport.name,
-            why="certificate",
-            endpoint=self._settings.connection.endpoint,
-            clientId=self._settings.client_id,
+            **self._about,
+            endpoint=self.settings.connection.endpoint,
+            clientId=self.settings.client_id,
             statePath=str(self._directory.path),
             epoch=self.view().epoch,
             **{name: counts[name] for name in ("pending", "read", "delivered")},
