@@ -169,7 +169,6 @@ def test_what_is_effective_is_the_contract_with_the_derived_values_filled_in() -
         "thingName": "gw-17",
         "streams.*.source.path": "/work/path/inbox",
         "state.path": "/work/path/state",
-        "connection.port": 8883,
     }
 
     assert flat(effective(parse({}, SURROUNDINGS))) == flat(yaml.safe_load(CONTRACT)) | derived

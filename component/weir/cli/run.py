@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import shutil
 import signal
 import sys
@@ -14,10 +15,12 @@ from types import FrameType
 import msgspec
 
 from weir.core.settings import Settings
+from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
 from weir.report.log import Log
 from weir.store.directory import own
 from weir.wiring import assembly
+from weir.wiring.component import Component
 from weir.wiring.configuration import load
 from weir.wiring.machine import Display, Machine
 
@@ -26,36 +29,42 @@ LOCK_WAIT_SECONDS = 30.0
 
 def run(arguments: argparse.Namespace) -> int:
     """Forward as the settings say; returns the exit code."""
-    settings = load(arguments)
     if arguments.dry_run:
-        return _dry_run(settings, arguments)
-    assembly.default_inbox(settings)
+        return _dry_run(load(arguments), arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a log never fails for a letter that its terminal lacks
+    signal.signal(signal.SIGTERM, _leave)  # until records can be on their way there is nothing to stop
     display = _display()
     log = Log(
-        level=settings.log.level,
-        form=settings.log.format,
-        out=sys.stdout,
-        err=sys.stderr,
-        make_way=display.close if display else lambda: None,
+        level="INFO", form="text", out=sys.stdout, err=sys.stderr, make_way=display.close if display else lambda: None
     )
-    signal.signal(signal.SIGTERM, _leave)  # while another process still owns the state there is nothing to stop
+    inbox = Inbox()
+    nucleus = assembly.nucleus_of(os.environ, inbox)
+    component = Component(nucleus, arguments, inbox, log) if nucleus is not None and arguments.config is None else None
+    settings = load(arguments) if component is None else component.first_settings()
+    log.set(settings.log.level, settings.log.format)
+    assembly.default_inbox(settings)
     directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
     try:
-        inbox = Inbox()
         machine = Machine(
             settings=settings,
             directory=directory,
             inbox=inbox,
-            make_transport=lambda settings: assembly.mqtt_transport(settings, inbox),
+            take_route=lambda settings: assembly.route(
+                settings, inbox, offered(os.environ) if component is None else component.offers, nucleus
+            ),
             log=log,
             display=display,
+            patient=not arguments.once,
         )
+        if component is not None:
+            component.attend(machine)
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
     finally:
         directory.close()
+        if nucleus is not None:
+            nucleus.close()
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -85,7 +94,7 @@ def _dry_run(settings: Settings, arguments: argparse.Namespace) -> int:
             settings=settings,
             directory=directory,
             inbox=inbox,
-            make_transport=lambda _: assembly.dry_run_transport(inbox),
+            take_route=lambda _: assembly.dry_run_route(inbox),
             log=log,
         )
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)

@@ -18,6 +18,8 @@ from weir.core.key import Key, Value
 from weir.core.reading import TREE, Node, read
 from weir.core.settings import Settings
 
+_NO_OFFERS = ways.Offers()
+
 
 class Surroundings(NamedTuple):
     """What the defaults depend on."""
@@ -49,7 +51,7 @@ def judge(document: object, surroundings: Surroundings) -> tuple[Settings, Findi
     return settings, findings
 
 
-def require_connection(settings: Settings, offers: ways.Offers = ways.Offers()) -> list[Problem]:
+def require_connection(settings: Settings, offers: ways.Offers = _NO_OFFERS) -> list[Problem]:
     """Say what is missing before a connection can be made, with what the machine offers beside the settings."""
     try:
         ways.choose(settings.connection, offers)

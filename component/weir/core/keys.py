@@ -24,7 +24,6 @@ NOT_YET: dict[str, tuple[Value, ...]] = {
     "streams.*.batch.lingerMs": (0,),
     "streams.*.batch.layout": ("lines",),
     "streams.*.batch.compression": ("none",),
-    "connection.transport": ("auto", "mqtt"),
     "connection.protocol": ("mqtt311",),
     "connection.proxyHost": (None,),
     "report.metricsFile": (None,),

@@ -152,7 +152,7 @@ class Forwarder:
         ledger = self.ledger
         if not (ledger.failing or ledger.law_broken or self.health.degraded):
             return
-        remedy = f"look at the disk ({ledger.failure}); it is tried again and again"
+        remedy = f"{ledger.failure}; it is tried again and again"
         self.health.judge("storeFailing", wall, remedy, wrong=ledger.failing)
         self.health.judge("lawBroken", wall, "run `weir status --verify` and keep the state", wrong=ledger.law_broken)
 

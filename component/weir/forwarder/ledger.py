@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from weir.core import accounting
 from weir.core.accounting import Counts
 from weir.core.changes import Change, StoreState, StreamState
-from weir.core.errors import StoreDamaged, StoreFailed
+from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
 from weir.core.modes import MODE_NAMES
 from weir.core.ports import Source
 from weir.core.positions import FilePosition
@@ -99,9 +99,15 @@ class Ledger:
         make_source: MakeSource,
         free_bytes: Callable[[], int],
         notice: Notice,
+        *,
         legacy: Legacy | None = None,
+        patient: bool = True,
     ) -> None:
-        """Open the store and load what it knows; where it fails now, `try_again` goes on trying."""
+        """Open the store and load what it knows; where it fails now, `try_again` goes on trying.
+
+        One that cannot be used as it is, as that of a newer version, is an error only to who is not `patient`: whoever
+        starts this again and again would get no further.
+        """
         self.settings = settings
         self.streams: list[Stream] = []
         self.orphans: list[StreamState] = []
@@ -124,10 +130,8 @@ class Ledger:
         self._failures = 0
         self._retry_at = 0.0
         self._last_views: dict[str, StreamView] = {}
-        try:
-            self._open()
-        except StoreFailed as error:
-            self._note_failure(error)
+        self._patient = patient
+        self._try_to_open()
 
     @property
     def store(self) -> Store:
@@ -149,6 +153,16 @@ class Ledger:
         return self._state is not None
 
     # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _try_to_open(self) -> None:
+        try:
+            self._open()
+        except StoreFailed as error:
+            self._note_failure(f"look at the disk ({error})", doubtful=isinstance(error, StoreDamaged))
+        except StoreUnusable as error:
+            if not self._patient:
+                raise
+            self._note_failure(str(error), doubtful=False)
 
     def _open(self) -> None:
         store = self._make_store(doubted=self._doubted)
@@ -295,22 +309,20 @@ class Ledger:
         if self._store is not None:
             self._store.close()
             self._store = None
-        self._note_failure(error)
+        self._note_failure(f"look at the disk ({error})", doubtful=isinstance(error, StoreDamaged))
         self._retry_at = now + RETRY_SECONDS[0]
 
-    def _note_failure(self, error: StoreFailed) -> None:
+    def _note_failure(self, failure: str, *, doubtful: bool) -> None:
         self.failing = True
-        self.failure = str(error)
-        self._doubted = self._doubted or isinstance(error, StoreDamaged)
+        self.failure = failure
+        self._doubted = self._doubted or doubtful
 
     def try_again(self, now: float) -> None:
         """Open the store anew, if it failed and the time for it has come (monotonic seconds)."""
         if not self.failing or now < self._retry_at:
             return
-        try:
-            self._open()
-        except StoreFailed as error:
-            self._note_failure(error)
+        self._try_to_open()
+        if self.failing:
             self._failures += 1
             self._retry_at = now + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
 

@@ -25,7 +25,13 @@ LOAD_SPANS = 16
 RESIDENT_BYTES = 4 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
 KEEP_BYTES = 1 << 20  # what stays in memory near each end of a line that lies in the store
 
-SOURCE_COUNTERS = ("sourceTruncatedBytes", "sourceVanishedFiles", "sourceLateBytes", "sourceSkippedFiles")
+SOURCE_COUNTERS = (
+    "sourceTruncatedBytes",
+    "sourceVanishedFiles",
+    "sourceLateBytes",
+    "sourceSkippedFiles",
+    "possibleTwins",
+)
 
 Notice = Callable[..., None]
 

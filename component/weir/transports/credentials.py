@@ -12,23 +12,31 @@ from awscrt import io
 
 from weir.core.settings import ConnectionSettings
 
-# IoT Core speaks MQTT on the port of HTTPS only with a client that asks for it by this name.
-_HTTPS_PORT = 443
-_MQTT_ON_HTTPS_PORT = "x-amzn-mqtt-ca"
 
+def with_certificate(settings: ConnectionSettings, protocol: str | None) -> io.ClientTlsContext:
+    """Make the context of a client that shows its certificate, asking for `protocol` by ALPN if one is given.
 
-def tls_context(settings: ConnectionSettings) -> io.ClientTlsContext:
-    """Read the files and make the context; raises OSError, or the client's own error for what is no certificate."""
+    Raises OSError, or the client's own error for what is no certificate.
+    """
     options = io.TlsContextOptions.create_client_with_mtls_from_path(
         _given(settings.certificate, "connection.certificate"),
         _given(settings.private_key, "connection.privateKey"),
     )
+    return _context(options, settings.ca, protocol)
+
+
+def without_certificate(settings: ConnectionSettings, protocol: str | None) -> io.ClientTlsContext:
+    """Make the context of a client that proves itself otherwise; arguments and errors as above."""
+    return _context(io.TlsContextOptions(), settings.ca, protocol)
+
+
+def _context(options: io.TlsContextOptions, ca: str | None, protocol: str | None) -> io.ClientTlsContext:
     options.verify_peer = True
     options.min_tls_ver = io.TlsVersion.TLSv1_2
-    if settings.ca is not None:
-        options.override_default_trust_store_from_path(ca_filepath=settings.ca)
-    if settings.port == _HTTPS_PORT:
-        options.alpn_list = [_MQTT_ON_HTTPS_PORT]
+    if ca is not None:
+        options.override_default_trust_store_from_path(ca_filepath=ca)
+    if protocol is not None:
+        options.alpn_list = [protocol]
     return io.ClientTlsContext(options)
 
 

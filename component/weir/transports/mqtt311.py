@@ -1,7 +1,8 @@
-"""MQTT 3.1.1 through awscrt, with mutual TLS.
+"""MQTT 3.1.1 through awscrt.
 
 Owns one connection object of the client library at a time, numbered by its generation, and the attempts to get it up
-the first time. It must not know what is sent, why, or how often: no queue, no limits, no counters.
+the first time. It must not know what is sent, why, or how often: no queue, no limits, no counters. Nor how a
+connection is opened: that is the approach, which is handed in.
 
 The client library keeps an established connection alive and brings it back by itself, with everything that was in
 flight (`clean_session=False`; with a clean session the operations in flight stay in the statistics for ever). Two
@@ -10,7 +11,8 @@ replaced.
 
 Native threads run only `_Reporter`, the caller's `settled` and the steps of a farewell. All state here is changed by
 the loop's thread, in its calls; the futures that the library resolves are looked at in `advance`, which must therefore
-be called after every event. Between `Interrupted` and the next `Connected` the library makes its attempts in silence.
+be called after every event. Between `Interrupted` and the next `Connected` the library makes its attempts in silence;
+only why a handshake could not even begin is told, as `ConnectFailed`.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from weir.core.ports import Post, Settled, Statistics
 from weir.core.settings import ConnectionSettings
 from weir.core.topics import MESSAGE_BYTES
 from weir.transports import backoff
-from weir.transports.credentials import tls_context
+from weir.transports.approach import Approach
 from weir.transports.farewell import Farewell, leave
+from weir.transports.mutual_tls import MutualTls
 from weir.transports.reasons import name_of, reason
 
 _QOS = (mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE)
@@ -43,20 +46,31 @@ _NEVER = frozenset({"AWS_ERROR_MQTT_INVALID_TOPIC", "AWS_ERROR_MQTT_INVALID_QOS"
 
 
 class _Reporter:
-    """Tells the loop what happens to one connection object; called by native threads, holds no state."""
+    """Tells the loop what happens to one connection object; called by the threads that serve it, and no others."""
 
     def __init__(self, generation: int, post: Post) -> None:
         self._generation = generation
         self._post = post
+        self._was_up = False
+        self._fault: str | None = None  # what kept the handshake of the attempt that is being made from beginning
+
+    def handshake_failed(self, why: str) -> None:
+        """Tell why an attempt is about to fail: at once, or of a first attempt when it has failed, in one event."""
+        if self._was_up:
+            self._post(ConnectFailed(self._generation, why))
+        else:
+            self._fault = why
 
     def attempted(self, attempt: Future[Any]) -> None:
         """Tell that a first attempt failed; of success the client tells `connected`."""
         error = attempt.exception()
         if error is not None:
-            self._post(ConnectFailed(self._generation, reason(error)))
+            fault, self._fault = self._fault, None
+            self._post(ConnectFailed(self._generation, fault or reason(error)))
 
     def connected(self, *, callback_data: mqtt.OnConnectionSuccessData, **_: object) -> None:
         """Tell that the connection is up, for the first time or again."""
+        self._was_up = True
         self._post(Connected(self._generation, callback_data.session_present))
 
     def interrupted(self, *, error: BaseException, **_: object) -> None:
@@ -79,8 +93,12 @@ class Mqtt311Transport:
         post: Post,
         settled: Settled,
         jitter: Callable[[], float] = random.random,
+        *,
+        approach: Approach | None = None,
     ) -> None:
+        """Make ready; connections are opened by mutual TLS, unless another approach is given."""
         self._settings = settings
+        self._approach = approach or MutualTls(settings)
         self._client_id = topics.expand(settings.client_id, {"thingName": thing_name})
         self._post = post
         self._settled = settled
@@ -185,16 +203,18 @@ class Mqtt311Transport:
 
     def _new_connection(self) -> mqtt.Connection:
         settings = self._settings
-        context = tls_context(settings)
+        opening = self._approach.opening(self._reporter.handshake_failed)
         proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
         socket = io.SocketOptions()
         socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
         # The client's own operation timeout stays off: it keeps some 160 bytes for every operation until the time is
         # up, acknowledged or not, and an operation that it gives up on may be at the broker all the same.
         return mqtt.Connection(
-            client=mqtt.Client(self._bootstrap, context),
-            host_name=settings.endpoint,
-            port=settings.port,
+            client=mqtt.Client(self._bootstrap, opening.tls),
+            host_name=opening.host_name,
+            port=opening.port,
+            use_websockets=opening.handshake is not None,
+            websocket_handshake_transform=opening.handshake,
             client_id=self._client_id,
             clean_session=False,
             reconnect_min_timeout_secs=settings.reconnect_min_seconds,

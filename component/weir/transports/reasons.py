@@ -11,6 +11,9 @@ import re
 _RAISED_AT_ONCE = re.compile(r"\d+ \((AWS_[A-Z0-9_]+)\)")  # what is refused in the call itself has its name in the text
 
 TEXTS = {
+    "AWS_ERROR_HTTP_WEBSOCKET_UPGRADE_FAILURE": (
+        "the broker refused the WebSocket: the role's policy, the region, or this machine's clock"
+    ),
     "AWS_ERROR_INVALID_ARGUMENT": "a certificate, private key or CA file is not PEM, or the client id no text",
     "AWS_IO_DNS_INVALID_NAME": "the name of the endpoint cannot be resolved",
     "AWS_IO_DNS_NO_ADDRESS_FOR_HOST": "the name of the endpoint has no address",

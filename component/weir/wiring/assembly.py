@@ -5,16 +5,19 @@ Owns the choices that follow from the settings. Knows nothing of what the parts 
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from weir.core.changes import StreamState
+from weir.core.nucleus import Nucleus
 from weir.core.ports import Source, Transport
 from weir.core.settings import Settings, StreamSettings
 from weir.core.span import RECORD_OVERHEAD
+from weir.core.ways import IPC_SOCKET, TOKEN_EXCHANGE_TOKEN, TOKEN_EXCHANGE_URI, Offers, Way, choose
 from weir.forwarder.forwarder import Clock
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import MakeSource, MakeStore
@@ -22,6 +25,9 @@ from weir.forwarder.ledger import Store as LedgerStore
 from weir.forwarder.stream import Notice
 from weir.store.directory import StateDirectory
 from weir.store.store import Store
+
+if TYPE_CHECKING:
+    from weir.transports.approach import Approach  # at run time only with the client library
 
 CLOCK = Clock(time, monotonic)
 STDIN = 0
@@ -88,18 +94,61 @@ def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) 
     )
 
 
-def mqtt_transport(settings: Settings, inbox: Inbox) -> Transport:
-    """Make the connection of our own to the broker."""
+class Route(NamedTuple):
+    """A transport, and what is said of it when it is taken into use."""
+
+    transport: Transport
+    about: dict[str, object]
+
+
+def route(settings: Settings, inbox: Inbox, offers: Offers, nucleus: Nucleus | None) -> Route:
+    """Take the way to the broker that these settings and the machine allow. Raises ConfigurationRefused."""
+    way = choose(settings.connection, offers)
+    about: dict[str, object] = {"nucleus": nucleus.kind if nucleus is not None else "none", "why": way.why}
+    about |= {"better": way.better, "endpoint": way.endpoint}
+    if way.kind == "ipc":
+        return Route(_by_ipc(nucleus, inbox), about)
+    return Route(_by_mqtt(settings, way, inbox), about | {"clientId": settings.client_id})
+
+
+def _by_ipc(nucleus: Nucleus | None, inbox: Inbox) -> Transport:
+    from weir.transports.ipc import IpcTransport  # noqa: PLC0415 - only where the nucleus carries the messages
+
+    if nucleus is None:
+        raise ValueError("messages are to go through a nucleus, and there is none")
+    return IpcTransport(nucleus, inbox.post, inbox.settled)
+
+
+def _by_mqtt(settings: Settings, way: Way, inbox: Inbox) -> Transport:
     from weir.transports.mqtt311 import Mqtt311Transport  # noqa: PLC0415 - a dry run does without the client library
+    from weir.transports.mutual_tls import MutualTls  # noqa: PLC0415 - as above
 
-    return Mqtt311Transport(settings.connection, settings.thing_name, inbox.post, inbox.settled)
+    connection = settings.connection
+    approach: Approach = MutualTls(connection, way.endpoint)
+    if way.kind == "websocket":
+        from weir.transports.token_exchange import TokenExchange  # noqa: PLC0415 - only where there is no certificate
+        from weir.transports.websocket import SignedWebSocket  # noqa: PLC0415 - as above
+
+        exchange = TokenExchange(os.environ[TOKEN_EXCHANGE_URI], os.environ.get(TOKEN_EXCHANGE_TOKEN))
+        approach = SignedWebSocket(connection, way.endpoint or "", way.region or "", exchange)
+    return Mqtt311Transport(connection, settings.thing_name, inbox.post, inbox.settled, approach=approach)
 
 
-def dry_run_transport(inbox: Inbox) -> Transport:
+def nucleus_of(environment: Mapping[str, str], inbox: Inbox) -> Nucleus | None:
+    """Give the nucleus that started this process, None if none did."""
+    if not environment.get(IPC_SOCKET):
+        return None
+    from weir.transports.nucleus import NucleusClient, door
+
+    found = door(environment)
+    return NucleusClient(found, inbox.wake) if found is not None else None
+
+
+def dry_run_route(inbox: Inbox) -> Route:
     """Make a transport that prints `topic<TAB>payload`."""
     from weir.transports.dry_run import DryRunTransport  # noqa: PLC0415 - only for a dry run
 
-    return DryRunTransport(_printer(), inbox.post, inbox.settled)
+    return Route(DryRunTransport(_printer(), inbox.post, inbox.settled), {})
 
 
 def _printer() -> Callable[[str, bytes], None]:

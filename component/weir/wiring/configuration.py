@@ -17,12 +17,12 @@ from weir.core.errors import ConfigurationRefused, Problem
 from weir.core.keys import DEFAULT_STREAM
 from weir.core.settings import Settings
 from weir.core.values import is_null
+from weir.core.ways import IPC_SOCKET, Offers, offered
 from weir.wiring import configfile
 from weir.wiring.configfile import Document
 from weir.wiring.preflight import preflight
 
 STATE_PATH = ("state", "path")
-IPC_SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
 # The short flags by the key they set; those of the second table set it in the one stream there is.
 CONNECTION_FLAGS = {
@@ -48,14 +48,15 @@ def load(arguments: argparse.Namespace) -> Settings:
     return accepted(document_of(arguments), connecting=not getattr(arguments, "dry_run", False))
 
 
-def accepted(document: object, *, connecting: bool = True) -> Settings:
+def accepted(document: object, *, connecting: bool = True, offers: Offers | None = None) -> Settings:
     """Give the settings of a document, or raise ConfigurationRefused with everything that is wrong, files included.
 
-    Where nothing is sent, nothing that only a connection needs is asked for.
+    Where nothing is sent, nothing that only a connection needs is asked for. `offers` are what the environment and a
+    nucleus have beside the document, by default what the environment has.
     """
     settings, findings = judge(document, surroundings(os.environ))
     if connecting:
-        findings.follow(require_connection(settings))
+        findings.follow(require_connection(settings, offered(os.environ) if offers is None else offers))
     findings.follow(preflight(settings, connecting=connecting))
     if findings.problems:
         raise ConfigurationRefused(findings.problems)
@@ -77,10 +78,10 @@ def surroundings(environment: Mapping[str, str]) -> Surroundings:
     )
 
 
-def document_of(arguments: argparse.Namespace) -> Document:
-    """Give the document that the command line describes."""
+def document_of(arguments: argparse.Namespace, base: Document | None = None) -> Document:
+    """Give the document that the command line describes, on top of a file or of the `base` that is given."""
     given = vars(arguments)
-    document = configfile.read(given["config"]) if given.get("config") is not None else {}
+    document = configfile.read(given["config"]) if given.get("config") is not None else base or {}
     document = _with_flags(document, given)
     document = configfile.assign_all(document, given.get("set") or ())
     return _with_state(document, given.get("state"))

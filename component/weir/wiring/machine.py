@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
@@ -17,7 +17,6 @@ from weir.control.server import ControlServer
 from weir.core import difference
 from weir.core.accounting import DROPPED, QUARANTINED
 from weir.core.errors import StoreFailed
-from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.view import View
 from weir.forwarder.forwarder import Forwarder
@@ -46,7 +45,7 @@ class Display(Protocol):
         """Take away what is shown."""
 
 
-MakeTransport = Callable[[Settings], Transport]
+TakeRoute = Callable[[Settings], assembly.Route]
 
 
 class Attendant(Protocol):
@@ -65,21 +64,25 @@ class Machine:
         settings: Settings,
         directory: StateDirectory,
         inbox: Inbox,
-        make_transport: MakeTransport,
+        take_route: TakeRoute,
         log: Log,
         display: Display | None = None,
-        about: Mapping[str, object] | None = None,
+        patient: bool = True,
     ) -> None:
-        """Open the store and load what it knows; nothing is read or sent yet. `about` is said at the start."""
+        """Open the store and load what it knows; nothing is read or sent yet.
+
+        Whoever is `patient` stays up with a store that cannot be used as it is.
+        """
         self.settings = settings
         self.inbox = inbox
         self.health = Health(log)
         self.attendant: Attendant | None = None
         self._directory = directory
-        self._make_transport = make_transport
+        self._take_route = take_route
         self._log = log
         self._display = display
-        self._about = about or {}
+        self._patient = patient
+        self._about: dict[str, object] = {}
         self._stopping = False
         self._hurry = False
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,10 +93,12 @@ class Machine:
 
     def _assembled(self, legacy: Legacy | None) -> tuple[Ledger, Forwarder]:
         settings, log = self.settings, self._log
-        transport = self._make_transport(settings)
+        transport, self._about = self._take_route(settings)
         make_store = assembly.store_maker(settings, self._directory, log)
         make_source = assembly.source_maker(settings, self.inbox, log, transport.message_bytes)
-        ledger = Ledger(settings, make_store, make_source, self._directory.free_bytes, log, legacy)
+        ledger = Ledger(
+            settings, make_store, make_source, self._directory.free_bytes, log, legacy=legacy, patient=self._patient
+        )
         forwarder = Forwarder(
             settings=settings,
             ledger=ledger,
@@ -150,7 +155,8 @@ class Machine:
             self._begin_anew(old)
         if keys or later:
             at_start = ",".join(later) or None
-            self._log("config_applied", keys=",".join(keys), anew=not live, atNextStart=at_start)
+            about = {} if live else {"transport": self.forwarder.transport.name, **self._about}
+            self._log("config_applied", keys=",".join(keys), anew=not live, atNextStart=at_start, **about)
 
     def _begin_anew(self, old: Settings) -> None:
         """Stop in order and put the parts together again; a pipe that is still wanted is read on, as it was."""
@@ -266,8 +272,6 @@ class Machine:
             version=__version__,
             transport=self.forwarder.transport.name,
             **self._about,
-            endpoint=self.settings.connection.endpoint,
-            clientId=self.settings.client_id,
             statePath=str(self._directory.path),
             epoch=self.view().epoch,
             **{name: counts[name] for name in ("pending", "read", "delivered")},

@@ -1,0 +1,1 @@
+"""What a component owes to the Greengrass nucleus it runs under."""
