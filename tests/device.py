@@ -67,10 +67,14 @@ class Device:
                 stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                env=self.environment(),
                 cwd=self.directory,
             )
         return self.process
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that it runs with."""
+        return environment()
 
     def run(self, *more: str, stdin: bytes | None = None, timeout: float = 120, **keys: object) -> int:
         """Run `weir run` to its end; give its exit code."""

@@ -82,6 +82,7 @@ class Component:
         told = False
         while True:
             try:
+                self._ask(self._nucleus.connect())
                 document = self._ask(self._nucleus.configuration())
                 self.offers = offered(os.environ, self._endpoint())
             except NotFound:

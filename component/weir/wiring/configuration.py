@@ -17,7 +17,7 @@ from weir.core.errors import ConfigurationRefused, Problem
 from weir.core.keys import DEFAULT_STREAM
 from weir.core.settings import Settings
 from weir.core.values import is_null
-from weir.core.ways import IPC_SOCKET, Offers, offered
+from weir.core.ways import IPC_SOCKET, Offers, choose, offered
 from weir.wiring import configfile
 from weir.wiring.configfile import Document
 from weir.wiring.preflight import preflight
@@ -55,9 +55,13 @@ def accepted(document: object, *, connecting: bool = True, offers: Offers | None
     nucleus have beside the document, by default what the environment has.
     """
     settings, findings = judge(document, surroundings(os.environ))
+    with_files = connecting
     if connecting:
-        findings.follow(require_connection(settings, offered(os.environ) if offers is None else offers))
-    findings.follow(preflight(settings, connecting=connecting))
+        offers = offered(os.environ) if offers is None else offers
+        missing = require_connection(settings, offers)
+        findings.follow(missing)
+        with_files = bool(missing) or choose(settings.connection, offers).kind != "ipc"
+    findings.follow(preflight(settings, connecting=with_files))
     if findings.problems:
         raise ConfigurationRefused(findings.problems)
     return settings

@@ -7,6 +7,7 @@ what a file holds. A watched directory that is missing is no problem: it may be 
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import stat
 from collections.abc import Iterator
@@ -15,18 +16,20 @@ from pathlib import Path
 from weir.core.errors import Problem
 from weir.core.quoting import escaped
 from weir.core.settings import Settings
+from weir.core.ways import IPC_SOCKET
 
 MOST_PEM_BYTES = 2**20
 CERTIFICATE = "CERTIFICATE"
 PRIVATE_KEY = "PRIVATE KEY"
 ROOT = 0
+STANDARD_INPUT = 0
 OTHERS = 0o077
 WRITABLE_BY_OTHERS = 0o022
 
 
 def preflight(settings: Settings, *, connecting: bool = True) -> list[Problem]:
     """Give everything on this machine that stands in the way of these settings."""
-    problems = [*_directories(settings), *_state(settings.state.path)]
+    problems = [*_directories(settings), *_state(settings.state.path), *_standard_input(settings)]
     return [*_credentials(settings), *problems] if connecting else problems
 
 
@@ -113,6 +116,31 @@ def _directories(settings: Settings) -> Iterator[Problem]:
                 f"shares its place with the directory that stream {name} watches (allowed: neither inside the other)"
             )
             yield Problem("state.path", message)
+
+
+def _standard_input(settings: Settings) -> Iterator[Problem]:
+    """Say that nothing can come from standard input: a nucleus connects it to nothing."""
+    if not os.environ.get(IPC_SOCKET) or not _is_over(STANDARD_INPUT):
+        return
+    for name, stream in settings.streams.items():
+        if stream.enabled and stream.source.type == "stdin":
+            message = (
+                "standard input is at its end from the start, as a nucleus leaves it "
+                "(allowed: directory, or a recipe that runs `producer | exec venv/bin/python3 -u -m weir.cli run`)"
+            )
+            yield Problem(f"streams.{name}.source.type", message)
+
+
+def _is_over(descriptor: int) -> bool:
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISCHR(status.st_mode):
+            return os.path.samestat(status, Path(os.devnull).stat())
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return any(events & select.POLLHUP and not events & select.POLLIN for _, events in poll.poll(0))
+    except OSError:
+        return True  # it is closed
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -1,0 +1,238 @@
+"""Weir under a nucleus, classic and lite: from its configuration to the messages that the nucleus takes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.component import ComponentDevice
+from tests.conditions import eventually
+from tests.nucleus import KINDS, NucleusStandIn
+
+TOPIC = "telemetry/gateway/telemetry"
+DEFAULTS: dict[str, Any] = {
+    "accessControl": {
+        "aws.greengrass.ipc.mqttproxy": {
+            "io.weir.Forwarder:publish:1": {
+                "operations": ["aws.greengrass#PublishToIoTCore"],
+                "resources": ["telemetry/*"],
+            }
+        }
+    },
+    "thingName": "gateway",
+    "streams": {"telemetry": {"source": {"settleSeconds": 0.2}, "queue": {"mode": 4, "maxRecords": 1000}}},
+    "pace": {"publishesPerSecond": "none", "bytesPerSecond": "none"},
+    "state": {"commitSeconds": 0.2},
+}
+
+
+@pytest.fixture(params=sorted(KINDS))
+def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
+    with NucleusStandIn(KINDS[request.param], component="io.weir.Forwarder", configuration=DEFAULTS) as nucleus:
+        yield nucleus
+
+
+@pytest.fixture
+def device(tmp_path: Path, nucleus: NucleusStandIn) -> Iterator[ComponentDevice]:
+    device = ComponentDevice(tmp_path, nucleus)
+    yield device
+    device.close()
+
+
+def begin(device: ComponentDevice, **how: Any) -> None:
+    before = device.log().count("event=started")
+    device.start(**how)
+    eventually(lambda: device.log().count("event=started") > before or ended(device), what="it runs")
+    assert not ended(device), device.log()
+
+
+def ended(device: ComponentDevice) -> bool:
+    return device.process is None or device.process.poll() is not None
+
+
+def numbered(count: int, first: int = 0) -> list[bytes]:
+    return [b"record %06d" % number for number in range(first, first + count)]
+
+
+def payloads(nucleus: NucleusStandIn) -> list[bytes]:
+    return [message.payload for message in nucleus.published]
+
+
+def handed_over(count: int) -> Any:
+    return lambda status: status["records"]["handedOver"] >= count
+
+
+# -- from the start -----------------------------------------------------------------------------------------------
+
+
+def test_what_lies_in_the_inbox_is_handed_over_and_said_to_be_no_more_than_that(device: ComponentDevice) -> None:
+    device.write("a.log", numbered(100))
+    begin(device)
+    status = device.until(handed_over(100))
+    assert (status["records"]["delivered"], status["transport"], status["state"]) == (0, "ipc", "online")
+    assert payloads(device.nucleus) == numbered(100)
+    assert {message.topic for message in device.nucleus.published} == {TOPIC}
+    [started] = [line for line in device.log().splitlines() if "event=started" in line]
+    assert f"nucleus={device.nucleus.kind.name}" in started
+    assert "neither a certificate is configured nor the token exchange service offered" in started
+    assert "connection.certificate" in started  # what the better way needs
+    assert device.terminate() == 0
+
+
+def test_a_component_without_any_configuration_goes_by_the_defaults(tmp_path: Path) -> None:
+    with NucleusStandIn(KINDS["lite"], component="io.weir.Forwarder", configuration=None) as nucleus:
+        device = ComponentDevice(tmp_path, nucleus)
+        begin(device)
+        status = device.until(lambda s: s["state"] == "online")
+        assert status["streams"]["telemetry"]["mode"] == "back/return-error"
+        device.close()
+
+
+def test_a_first_start_with_a_configuration_that_will_not_do_ends_with_78_and_says_all_of_it(
+    tmp_path: Path, nucleus: NucleusStandIn
+) -> None:
+    device = ComponentDevice(tmp_path, nucleus)
+    nucleus.deploy(merge={"gate": {"maxInFlight": "many"}, "quque": {"mode": 1}})
+    assert device.run() == 78
+    assert "gate.maxInFlight" in device.log()
+    assert "quque" in device.log()
+    assert "Traceback" not in device.log()
+
+
+# -- other settings ---------------------------------------------------------------------------------------------------
+
+
+def test_mode_and_limit_change_while_it_runs(device: ComponentDevice) -> None:
+    begin(device)
+    device.until(lambda s: s["state"] == "online")
+    pid = device.status()["pid"]
+    queue = {"streams": {"telemetry": {"queue": {"mode": "back/drop-front", "maxRecords": 50}}}}
+    assert device.nucleus.deploy(merge=queue | {"log": {"level": "DEBUG"}}).succeeded
+    status = device.until(lambda s: s["streams"]["telemetry"]["mode"] == "back/drop-front")
+    assert status["pid"] == pid
+    [applied] = [line for line in device.log().splitlines() if "event=config_applied" in line]
+    assert "anew=false" in applied
+    assert "streams.telemetry.queue.maxRecords" in applied
+
+
+def test_another_topic_begins_anew_in_the_same_process_and_loses_nothing(device: ComponentDevice) -> None:
+    device.write("a.log", numbered(500))
+    begin(device)
+    pid = device.until(handed_over(500))["pid"]
+    assert device.nucleus.deploy(merge={"streams": {"telemetry": {"topic": "telemetry/other"}}}).succeeded
+    eventually(lambda: "anew=true" in device.log(), what="it begins anew")
+    device.write("b.log", numbered(500, first=500))
+    status = device.until(handed_over(1_000))
+    assert status["pid"] == pid
+    assert payloads(device.nucleus) == numbered(1_000)
+    assert [message.topic for message in device.nucleus.published][500:] == ["telemetry/other"] * 500
+
+
+def test_a_pipe_is_read_on_while_everything_else_begins_anew(tmp_path: Path, nucleus: NucleusStandIn) -> None:
+    device = ComponentDevice(tmp_path, nucleus, ("--stdin",))
+    begin(device, stdin=subprocess.PIPE)
+    assert device.process is not None
+    assert device.process.stdin is not None
+    pipe = device.process.stdin
+    fed = numbered(3_000)
+    for number, record in enumerate(fed):
+        if number in {1_000, 2_000}:
+            pipe.write(record[:5])  # it begins anew in the middle of a line
+            pipe.flush()
+            before = device.log().count("anew=true")
+            nucleus.deploy(merge={"streams": {"telemetry": {"topic": f"telemetry/after-{number}"}}})
+            eventually(lambda before=before: device.log().count("anew=true") > before, what="it begins anew")
+            pipe.write(record[5:] + b"\n")
+        else:
+            pipe.write(record + b"\n")
+    pipe.close()
+    assert device.process.wait(60) == 0
+    status = device.status()
+    assert status["records"]["read"] == status["records"]["handedOver"] == 3_000
+    assert payloads(nucleus) == fed
+
+
+def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_force(device: ComponentDevice) -> None:
+    begin(device)
+    device.until(lambda s: s["state"] == "online")
+    deployed = device.nucleus.deploy(merge={"gate": {"maxInFlight": -1}, "unknown": {"key": 1}})
+    if device.nucleus.kind.name == "classic":  # it asks first
+        assert not deployed.succeeded
+        assert "gate.maxInFlight" in deployed.reason
+        assert "unknown" in deployed.reason
+        return
+    [degraded] = device.until(lambda s: s["degraded"])["degraded"]
+    assert degraded["reason"] == "configRefused"
+    assert "gate.maxInFlight" in degraded["remedy"]
+    refused = [line for line in device.log().splitlines() if "event=config_refused" in line]
+    assert [word in "".join(refused) for word in ("key=gate.maxInFlight", "key=unknown")] == [True, True]
+    device.write("a.log", numbered(10))
+    device.until(handed_over(10))
+    assert device.terminate() == 0
+
+    begin(device)  # lite starts a component again after every deployment
+    assert [entry["reason"] for entry in device.until(lambda s: s["state"] == "online")["degraded"]] == [
+        "configRefused"
+    ]
+    device.write("b.log", numbered(10, first=10))
+    device.until(handed_over(20))
+    device.nucleus.deploy(merge={"gate": {"maxInFlight": 5}}, reset=["/unknown"])
+    device.until(lambda s: not s["degraded"])
+    assert "event=recovered reason=configRefused" in device.log()
+
+
+# -- a nucleus that is not always there -------------------------------------------------------------------------------
+
+
+def test_the_ipc_daemon_restarts_and_both_records_and_configuration_come_through_again(device: ComponentDevice) -> None:
+    device.write("a.log", numbered(200))
+    begin(device)
+    device.until(handed_over(200))
+    device.nucleus.restart()
+    device.write("b.log", numbered(200, first=200))
+    device.until(handed_over(400), what="records go again")
+    device.nucleus.deploy(merge={"streams": {"telemetry": {"queue": {"mode": 1}}}})
+    device.until(lambda s: s["streams"]["telemetry"]["mode"] == "front/drop-back", what="configuration comes again")
+    assert sorted(set(payloads(device.nucleus))) == numbered(400)
+
+
+def test_a_nucleus_that_does_not_answer_at_the_start_is_waited_for(device: ComponentDevice) -> None:
+    device.nucleus.stop()
+    device.start()
+    eventually(lambda: "event=connect_failed" in device.log(), what="it says that it cannot ask")
+    device.nucleus.start()
+    eventually(lambda: "event=started" in device.log(), what="it runs")
+    device.until(lambda s: s["state"] == "online")
+
+
+def test_ten_thousand_records_with_a_kill_in_the_middle_and_the_law_holds(device: ComponentDevice) -> None:
+    fed = numbered(10_000)
+    device.write("a.log", fed)
+    begin(device)
+    device.until(handed_over(2_000))
+    device.kill()
+    begin(device)
+    status = device.until(handed_over(len(fed)), seconds=120)
+    assert status["records"]["read"] == status["records"]["handedOver"] == len(fed)
+    arrived = payloads(device.nucleus)
+    assert sorted(set(arrived)) == fed
+    assert len(arrived) - len(fed) <= status["beside"]["possibleTwins"] <= status["duplicateBound"]
+    assert device.ask("status", "--verify").returncode == 0
+    assert device.signal(signal.SIGTERM) == 0
+
+
+# -- standard input ---------------------------------------------------------------------------------------------------
+
+
+def test_standard_input_that_is_at_its_end_at_once_is_refused_with_the_remedy(
+    tmp_path: Path, nucleus: NucleusStandIn
+) -> None:
+    device = ComponentDevice(tmp_path, nucleus, ("--stdin",))
+    assert device.run() == 78
+    assert "streams.telemetry.source.type" in device.log()
+    assert "| exec" in device.log()
