@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core.positions import FilePosition
+from weir.core.positions import MOST_RUNGS, RUNG_BYTES, RUNG_HASH_BYTES, FilePosition
 
 SIZE = 60
 ranges = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))
@@ -67,3 +69,38 @@ def test_a_tail_is_of_the_position_or_there_is_none() -> None:
     assert file.tail, "the position is still the same"
     file.account(10, 20)
     assert (file.position, file.tail) == (30, b"")
+
+
+@given(st.lists(st.integers(1, 40_000), max_size=200))
+def test_rungs_are_earlier_positions_few_and_apart_and_the_nearest_is_near(steps: list[int]) -> None:
+    file = position()
+    file.head_length = 500
+    hashed = {}
+    for step in steps:
+        file.account(file.position, file.position + step)
+        file.tail = file.position.to_bytes(16, "little")
+        hashed[file.position] = file.tail[:RUNG_HASH_BYTES]
+        ats = [500, *(rung.at for rung in file.rungs)]
+        assert len(file.rungs) <= MOST_RUNGS
+        assert all(high - low >= RUNG_BYTES for low, high in pairwise(ats))
+        assert all(hashed[rung.at] == rung.tail for rung in file.rungs)
+        assert file.position - ats[-1] <= RUNG_BYTES + 500 + 40_000
+
+
+def test_rungs_lie_ever_farther_apart_and_reach_far_back() -> None:
+    file = position()
+    for number in range(10_000):
+        file.account(file.position, 1_000 * number)
+        file.tail = bytes(16)
+    back = [file.position - rung.at for rung in file.rungs]
+    assert back == sorted(back, reverse=True)
+    assert back[0] > file.position / 10
+    assert back[-1] < 4 * RUNG_BYTES
+    assert all(far < 50 * near for far, near in pairwise(back))
+
+
+def test_a_position_that_nobody_hashed_is_no_rung() -> None:
+    file = position()
+    for end in range(5_000, 50_000, 5_000):
+        file.account(file.position, end)
+    assert file.rungs == []

@@ -97,7 +97,7 @@ def region_of(endpoint: str | None, offers: Offers) -> str | None:
 def _ipc(offers: Offers) -> Way:
     if offers.nucleus:
         return Way("ipc", "connection.transport is ipc")
-    message = "`ipc` needs a Greengrass nucleus, and none started this process (allowed here: auto, mqtt)"
+    message = "`ipc` needs a Greengrass nucleus, and none started this process (allowed: auto, mqtt)"
     raise ConfigurationRefused([Problem("connection.transport", message)])
 
 
