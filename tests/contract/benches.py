@@ -1,6 +1,6 @@
-"""The two worlds in which a transport has to keep its promises: one in memory, one with a real broker.
+"""The worlds in which a transport has to keep its promises: one in memory, two with a real broker.
 
-Both give the same handles to the same suite. What the transport says by itself is collected here the way the loop
+All give the same handles to the same suite. What the transport says by itself is collected here the way the loop
 collects it: events and outcomes are only appended.
 """
 
@@ -15,9 +15,13 @@ from tests.broker import Broker
 from tests.conditions import eventually
 from tests.fakes import FakeTransport
 from tests.observer import Message
+from tests.token_exchange import TOKEN, TokenExchangeService
 from weir.core.events import ConnectionEvent
 from weir.core.ports import Operation, Transport
+from weir.core.settings import ConnectionSettings
 from weir.transports.mqtt311 import Mqtt311Transport
+from weir.transports.token_exchange import TokenExchange
+from weir.transports.websocket import SignedWebSocket
 
 
 class FutureTransport(Transport, Protocol):
@@ -29,6 +33,7 @@ class FutureTransport(Transport, Protocol):
 class Bench(Protocol):
     """A transport, its broker, and what was heard from it."""
 
+    unreachable: str  # said of an attempt to connect to a broker that is down
     events: list[ConnectionEvent]
     outcomes: list[Operation]
 
@@ -58,6 +63,8 @@ class Bench(Protocol):
 
 class FakeBench:
     """Time is a number here: each turn is a tenth of a second."""
+
+    unreachable = "CONNECTION_REFUSED"
 
     def __init__(self) -> None:
         self.events: list[ConnectionEvent] = []
@@ -98,14 +105,18 @@ class FakeBench:
 class RealBench:
     """mosquitto and the client library; `changes` are to the connection's settings."""
 
+    unreachable = "CONNECTION_REFUSED"
+
     def __init__(self, broker: Broker, **changes: object) -> None:
         self.events: list[ConnectionEvent] = []
         self.outcomes: list[Operation] = []
-        settings = broker.connection(**changes)
-        self.transport = Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
         self.broker = broker
+        self.transport = self._make(broker.connection(**changes))
         self.ahead = 0.0  # how far the loop's clock is put forward, where a test cannot wait so long
         self._observer = broker.observe() if broker.running else None
+
+    def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
+        return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
 
     def turn(self) -> None:
         self.transport.advance(time.monotonic() + self.ahead)
@@ -135,3 +146,17 @@ class RealBench:
     def close(self) -> None:
         self.broker_answers()
         self.transport.close(1)
+
+
+class WebSocketBench(RealBench):
+    """As above, through a WebSocket that is opened with credentials of a service; without a certificate."""
+
+    def __init__(self, broker: Broker, service: TokenExchangeService, region: str, **changes: object) -> None:
+        self._exchange = TokenExchange(service.uri, TOKEN)
+        self._region = region
+        to_the_listener = {"port": broker.websocket_port, "certificate": None, "private_key": None}
+        super().__init__(broker, **(to_the_listener | changes))
+
+    def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
+        approach = SignedWebSocket(settings, self.broker.endpoint, self._region, self._exchange)
+        return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append, approach=approach)

@@ -55,6 +55,10 @@ def ended(device: ComponentDevice) -> bool:
     return device.process is None or device.process.poll() is not None
 
 
+def began_anew(device: ComponentDevice, times: int) -> None:
+    eventually(lambda: device.log().count("anew=true") == times, what=f"it began anew {times} times")
+
+
 def numbered(count: int, first: int = 0) -> list[bytes]:
     return [b"record %06d" % number for number in range(first, first + count)]
 
@@ -120,12 +124,32 @@ def test_mode_and_limit_change_while_it_runs(device: ComponentDevice) -> None:
     assert "streams.telemetry.queue.maxRecords" in applied
 
 
+def test_a_deployment_of_many_keys_is_read_and_applied_once(device: ComponentDevice) -> None:
+    begin(device)
+    device.until(lambda s: s["state"] == "online")
+    eventually(lambda: own_readings(device) == 2, what="it has read all again since it watches")
+    device.nucleus.deploy(
+        merge={
+            "gate": {"maxInFlight": 40, "maxIncomplete": 80, "maxIncompleteBytes": 100_000, "maxInFlightBytes": 90_000},
+            "pace": {"publishesPerSecond": 80, "bytesPerSecond": 100_000},
+            "report": {"logSeconds": 5, "topicSeconds": 60},
+        }
+    )
+    eventually(lambda: "event=config_applied" in device.log(), what="it is applied")
+    assert device.log().count("event=config_applied") == 1
+    assert own_readings(device) == 3
+
+
+def own_readings(device: ComponentDevice) -> int:
+    return device.nucleus.calls.count("GetConfiguration") - 1  # one asks for the broker
+
+
 def test_another_topic_begins_anew_in_the_same_process_and_loses_nothing(device: ComponentDevice) -> None:
     device.write("a.log", numbered(500))
     begin(device)
     pid = device.until(handed_over(500))["pid"]
     assert device.nucleus.deploy(merge={"streams": {"telemetry": {"topic": "telemetry/other"}}}).succeeded
-    eventually(lambda: "anew=true" in device.log(), what="it begins anew")
+    began_anew(device, 1)
     device.write("b.log", numbered(500, first=500))
     status = device.until(handed_over(1_000))
     assert status["pid"] == pid
@@ -144,9 +168,8 @@ def test_a_pipe_is_read_on_while_everything_else_begins_anew(tmp_path: Path, nuc
         if number in {1_000, 2_000}:
             pipe.write(record[:5])  # it begins anew in the middle of a line
             pipe.flush()
-            before = device.log().count("anew=true")
             nucleus.deploy(merge={"streams": {"telemetry": {"topic": f"telemetry/after-{number}"}}})
-            eventually(lambda before=before: device.log().count("anew=true") > before, what="it begins anew")
+            began_anew(device, number // 1_000)
             pipe.write(record[5:] + b"\n")
         else:
             pipe.write(record + b"\n")
@@ -155,6 +178,25 @@ def test_a_pipe_is_read_on_while_everything_else_begins_anew(tmp_path: Path, nuc
     status = device.status()
     assert status["records"]["read"] == status["records"]["handedOver"] == 3_000
     assert payloads(nucleus) == fed
+
+
+def test_a_pipe_that_is_read_on_is_judged_by_the_new_format(tmp_path: Path, nucleus: NucleusStandIn) -> None:
+    device = ComponentDevice(tmp_path, nucleus, ("--stdin",))
+    begin(device, stdin=subprocess.PIPE)
+    assert device.process is not None
+    assert device.process.stdin is not None
+    pipe = device.process.stdin
+    pipe.write(b"no JSON\n")
+    pipe.flush()
+    device.until(handed_over(1))
+    nucleus.deploy(merge={"streams": {"telemetry": {"source": {"format": "jsonl"}}}})
+    began_anew(device, 1)
+    pipe.write(b'no JSON\n{"n":1}\n')
+    pipe.close()
+    assert device.process.wait(60) == 0
+    records = device.status()["records"]
+    assert (records["handedOver"], records["quarantined"]["malformed"]) == (2, 1)
+    assert payloads(nucleus) == [b"no JSON", b'{"n":1}']
 
 
 def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_force(device: ComponentDevice) -> None:

@@ -52,8 +52,11 @@ class Answer(Protocol[Answer_co]):
     def result(self, timeout: float | None = None) -> Answer_co:
         """Give it, waiting at most so many seconds for it."""
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Give the `NucleusFailed` that came instead of it, None if none did; waits as `result` does."""
+
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call this, on a native thread, once it has arrived."""
+        """Call this once it has arrived: on a native thread, at once, or in `Nucleus.advance` when its time is up."""
 
 
 class Proposal(NamedTuple):

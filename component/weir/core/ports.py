@@ -100,6 +100,7 @@ class SourceCounts(NamedTuple):
     vanished_files: int = 0
     late_bytes: int = 0
     skipped_files: int = 0
+    possible_twins: int = 0  # records that are read once more
 
 
 class Source(Protocol):
@@ -127,6 +128,12 @@ class Source(Protocol):
 
     def counts(self) -> SourceCounts:
         """Give what was noticed since the last call."""
+
+    def unfinished(self) -> dict[int, int]:
+        """Give the files of which something is not accounted for, by inode, with the size they had (bytes)."""
+
+    def expect(self, files: dict[int, int]) -> None:
+        """Count the files as vanished that are not there any more, of those that an earlier source did not finish."""
 
     def held_by(self) -> str | None:
         """Say why nothing can be read: `missing`, `unreadable`, or None."""

@@ -44,7 +44,7 @@ class Follower:
         self._heard: deque[object] = deque()  # what native threads say
         self._reading: Answer[Document] | None = None
         self._read_at: float | None = None
-        self._first_change = 0.0
+        self._first_change: float | None = None  # of those that were not read yet
         self._failures = 0
         self._watching: Answer[None] | None = None
         self._watch_at: float | None = 0.0
@@ -71,10 +71,8 @@ class Follower:
             self._nucleus.judge(what.deployment, self._objection(what.configuration))
         elif what is _RESTORED:
             self._watch_at = now  # what was watched through the old connection is watched no more
-            self._read_at = now
         else:
-            settled = self._read_at is None or self._reading is not None
-            self._first_change = now if settled else self._first_change
+            self._first_change = now if self._first_change is None else self._first_change
             self._read_at = min(now + SETTLE_SECONDS, self._first_change + LONGEST_SETTLE_SECONDS)
 
     # -- watching -----------------------------------------------------------------------------------------------------
@@ -96,6 +94,8 @@ class Follower:
             return  # it is watched anew once there is a connection
         except NucleusFailed:
             self._watch_at = now + RETRY_SECONDS[-1]  # as where there is no configuration at all yet
+        else:
+            self._read_at = now  # what changed before it was watched was told to nobody
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Follower:
         if self._read_at is None:
             self._read_at = now + LOOK_SECONDS
         if now >= self._read_at:
-            self._read_at = None
+            self._read_at = self._first_change = None
             self._reading = self._nucleus.configuration()
             self._reading.add_done_callback(lambda _: self._wake())
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
@@ -23,7 +24,8 @@ from weir.sources.lines import BLOCK, Bad, Cut, LongLine, Rules, cut
 from weir.sources.watched import NOTHING_YET
 
 BLOCKS: Final = 8  # read ahead, at most
-JOIN_SECONDS: Final = 1.0
+LINE_SECONDS: Final = 0.5  # at a stop, for the rest of a line of which a part was read
+JOIN_SECONDS: Final = LINE_SECONDS + 0.5
 
 Wake = Callable[[], None]
 
@@ -42,6 +44,7 @@ class _Reader(threading.Thread):
         self._wake = wake
         self._slots = threading.Semaphore(BLOCKS)
         self._stopping = False
+        self._in_line = False  # what was read last is not the end of a line
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> None:
@@ -49,12 +52,15 @@ class _Reader(threading.Thread):
         while block:
             self._put(block)
             block = self._next()
+        if self._in_line and not self.at_end:
+            self._finish_line()
         if self._fd >= 0:
             os.close(self._fd)
         self._put(b"")
 
     def _put(self, block: bytes) -> None:
         self.bytes_read += len(block)
+        self._in_line = not block.endswith(b"\n")
         self.blocks.append(block)
         if self.hungry:
             self.hungry = False
@@ -77,6 +83,26 @@ class _Reader(threading.Thread):
             self.at_end = True  # closed, or a terminal that went away: nothing more comes
         return b""
 
+    def _finish_line(self) -> None:
+        """Read the rest of a line that a stop, or our own block, has cut in two, and nothing of the next one.
+
+        Whoever reads the pipe after us would take the rest for a record. A pipe cannot be looked into, so that is byte
+        by byte; what is written in one piece is there already, and for a writer in the middle of a line we wait.
+        """
+        rest = bytearray()
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        deadline = time.monotonic() + LINE_SECONDS
+        with contextlib.suppress(OSError):
+            while not rest.endswith(b"\n") and poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+                byte = os.read(self._fd, 1)
+                self.at_end = not byte
+                if self.at_end:
+                    break
+                rest += byte
+        if rest:
+            self._put(bytes(rest))
+
     def take(self) -> bytes | None:
         """Take the next block; None if there is none now."""
         if not self.blocks:
@@ -88,7 +114,7 @@ class _Reader(threading.Thread):
         return self.blocks.popleft()
 
     def stop(self) -> None:
-        """Let the thread end, without waiting for more input."""
+        """Let the thread end, without waiting for more input than the rest of a line of which a part was read."""
         if self._stopping:
             return
         self._stopping = True
@@ -132,6 +158,10 @@ class PipeSource:
         self._over = False  # the rest is all there is
         self._reader = _Reader(fd, wake)
         self._reader.start()
+
+    def go_by(self, fmt: Literal["lines", "jsonl"], max_record_bytes: int) -> None:
+        """Judge by other rules what is cut from now on."""
+        self._rules = Rules(fmt, max_record_bytes)
 
     def read(self, now: float, max_records: int) -> Reading | None:
         """Take the next few records, at most `max_records`; None if there is nothing to take now."""
@@ -237,6 +267,12 @@ class PipeSource:
 
     def counts(self) -> SourceCounts:
         return SourceCounts()
+
+    def unfinished(self) -> dict[int, int]:
+        return {}
+
+    def expect(self, files: dict[int, int]) -> None:
+        """Do nothing: there are no files that could vanish."""
 
     def held_by(self) -> str | None:
         return None

@@ -29,7 +29,6 @@ from weir.core.nucleus import (
     NotAllowed,
     NotSent,
     Nucleus,
-    NucleusFailed,
 )
 from weir.core.ports import Post, Settled, Statistics
 from weir.transports import backoff
@@ -38,6 +37,7 @@ REFUSED_MIN_SECONDS = 0.1
 REFUSED_MAX_SECONDS = 5.0
 _OPERATION_BYTES = 4  # what an MQTT client's statistics count beyond topic and payload; so limits mean the same here
 _KNOWN_TOPICS = 256
+_ALL_LITE_SAYS = "ServiceError"
 
 
 class IpcTransport:
@@ -140,11 +140,8 @@ class IpcTransport:
 
     def _see_first(self, first: Answer[None]) -> None:
         self._first = None
-        try:
-            first.result()
-        except NucleusFailed:
-            return  # `_failed` tells
-        self._restored()
+        if first.exception() is None:  # of a failure `_failed` tells
+            self._restored()
 
     def _restored(self) -> None:
         self._see_off()
@@ -173,7 +170,7 @@ class IpcTransport:
     # -- answers: called by a native thread, or by the loop's when there is one at once -------------------------------
 
     def _answered(
-        self, outstanding: _Outstanding, operation: Future[Any], topic: str, refusals: int, answer: Future[None]
+        self, outstanding: _Outstanding, operation: Future[Any], topic: str, refusals: int, answer: Answer[None]
     ) -> None:
         if not outstanding.remove(operation):
             return  # it has failed already
@@ -192,7 +189,8 @@ class IpcTransport:
             return NotTaken(f"{error}: the nucleus allows no message on {topic!r}; {remedy}", REFUSED_MAX_SECONDS)
         seconds = backoff.delay(refusals + 1, REFUSED_MIN_SECONDS, REFUSED_MAX_SECONDS, self._jitter())
         self._refusals = refusals + 1
-        return NotTaken(f"the nucleus did not take it: {error}", seconds)
+        unsaid = ", which is all that lite says: it is offline, or this was too fast" * (str(error) == _ALL_LITE_SAYS)
+        return NotTaken(f"the nucleus did not take it: {error}{unsaid}", seconds)
 
 
 class _Outstanding:

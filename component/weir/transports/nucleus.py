@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -32,11 +33,12 @@ RETRY_MAX_SECONDS = 10.0
 _LITE_SOCKET = "gg-ipc.socket"
 
 
-class Door(NamedTuple):
+@dataclass(frozen=True)
+class Door:
     """Where a nucleus listens, how this component proves that it is one, and which nucleus it seems to be."""
 
     socket: str
-    token: str
+    token: str = field(repr=False)
     kind: Kind
 
 
@@ -160,9 +162,14 @@ class NucleusClient:
             self._door.socket,
             greeting,
             self._seconds,
-            self._wake,
+            self._woken,
             ends_streams=self.kind == "classic",
         )
+
+    def _woken(self) -> None:
+        """Wake the loop; called by a native thread, which may be late: then there is no loop any more."""
+        if self._bootstrap is not None:
+            self._wake()
 
     def _look_at(self, link: NucleusLink, now: float) -> None:
         if link.up:

@@ -64,10 +64,19 @@ class Call(Future[Any]):
 
     def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - as the class it extends
         """Give the answer, or raise the `NucleusFailed` that came instead."""
+        seconds = self._seconds if timeout is None else timeout
         try:
-            return super().result(self._seconds if timeout is None else timeout)
+            return super().result(seconds)
         except NoResultYet:
-            raise _late(self._seconds if timeout is None else timeout) from None
+            raise _late(seconds) from None
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Give the `NucleusFailed` that came instead of an answer, None if none did."""
+        seconds = self._seconds if timeout is None else timeout
+        try:
+            return super().exception(seconds)
+        except NoResultYet:
+            return _late(seconds)
 
 
 def failed(error: NucleusFailed) -> Call:

@@ -83,15 +83,27 @@ def source_maker(settings: Settings, inbox: Inbox, notice: Notice, message_bytes
 def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) -> Source:
     from weir.sources.stdin import PipeSource  # noqa: PLC0415 - only where there is a pipe
 
-    form: Literal["lines", "jsonl"] = "jsonl" if stream.source.format == "jsonl" else "lines"
     return PipeSource(
         STDIN,
-        fmt=form,
+        fmt=_pipe_format(stream),
         max_record_bytes=limit,
         clock=time,
         wake=inbox.wake,
         first_sequence=state.sequence,
     )
+
+
+def _pipe_format(stream: StreamSettings) -> Literal["lines", "jsonl"]:
+    return "jsonl" if stream.source.format == "jsonl" else "lines"
+
+
+def read_on(pipes: Mapping[str, Source], settings: Settings, message_bytes: int) -> None:
+    """Let pipes that other settings go on with be judged by these."""
+    from weir.sources.stdin import PipeSource  # noqa: PLC0415 - only where there is a pipe
+
+    for name, source in pipes.items():
+        if isinstance(source, PipeSource):
+            source.go_by(_pipe_format(settings.streams[name]), max_record_bytes(settings, name, message_bytes))
 
 
 class Route(NamedTuple):

@@ -96,6 +96,8 @@ class Machine:
         transport, self._about = self._take_route(settings)
         make_store = assembly.store_maker(settings, self._directory, log)
         make_source = assembly.source_maker(settings, self.inbox, log, transport.message_bytes)
+        if legacy is not None and legacy.pipes:
+            assembly.read_on(legacy.pipes, settings, transport.message_bytes)
         ledger = Ledger(
             settings, make_store, make_source, self._directory.free_bytes, log, legacy=legacy, patient=self._patient
         )
