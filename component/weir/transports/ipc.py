@@ -15,7 +15,6 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import lru_cache, partial
-from threading import Lock
 from typing import Any, NamedTuple
 
 from weir.core import topics
@@ -194,44 +193,37 @@ class IpcTransport:
 
 
 class _Outstanding:
-    """The operations of one connection that have no outcome yet, and their bytes. May be used by any thread."""
+    """The operations of one connection that have no outcome yet, and their bytes. May be used by any thread.
+
+    No lock is needed: to take an operation out of a dict, or to copy its values, is one step of the interpreter, and
+    whoever took it out decides its outcome.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._sizes: dict[Future[Any], int] = {}
-        self._bytes = 0
         self._sealed = False
 
     def seal(self) -> None:
-        """Let no answer decide an outcome any more: `fail` will, for all of them."""
-        with self._lock:
-            self._sealed = True
+        """Let answers that come from now on decide no outcome any more: `fail` will, for all of them."""
+        self._sealed = True
 
     def add(self, operation: Future[Any], size: int) -> None:
-        with self._lock:
-            self._sizes[operation] = size
-            self._bytes += size
+        self._sizes[operation] = size
 
     def remove(self, operation: Future[Any]) -> bool:
         """Take it out; say whether it was still in, and its outcome is the caller's to decide."""
-        with self._lock:
-            size = None if self._sealed else self._sizes.pop(operation, None)
-            self._bytes -= size or 0
-        return size is not None
+        return not self._sealed and self._sizes.pop(operation, None) is not None
 
     def sum(self) -> tuple[int, int]:
         """Count operations and bytes."""
-        with self._lock:
-            return len(self._sizes), self._bytes
+        sizes = list(self._sizes.values())
+        return len(sizes), sum(sizes)
 
     def fail(self) -> None:
         """Fail all of them: the nucleus may have taken them, and will not tell."""
-        with self._lock:
-            operations = list(self._sizes)
-            self._sizes.clear()
-            self._bytes = 0
-        for operation in operations:
-            operation.set_exception(ConnectionGone("the connection to the nucleus was given up before it answered"))
+        for operation in list(self._sizes):
+            if self._sizes.pop(operation, None) is not None:
+                operation.set_exception(ConnectionGone("the connection to the nucleus was given up before it answered"))
 
 
 class _Replaced(NamedTuple):
