@@ -16,7 +16,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoResultYet
 from functools import partial
-from threading import Lock
 from typing import Any
 
 from awscrt import io
@@ -112,7 +111,8 @@ class NucleusLink:
         self._wake = wake
         self._loss: BaseException | None = None
         self._gave_up = False
-        self._lock = Lock()
+        # Used by the loop's thread and by native ones without a lock: to take one call out is one step of the
+        # interpreter, and whoever took it out of the first decides its outcome.
         self._calls: dict[Call, float] = {}  # and their deadlines, in order
         self._late: set[Call] = set()
         options = io.SocketOptions()
@@ -160,12 +160,10 @@ class NucleusLink:
 
     def abandon(self) -> None:
         """Fail every call that has no answer: there is no connection that one could come by."""
-        with self._lock:
-            calls = list(self._calls)
-            self._calls.clear()
-            self._late.clear()
-        for call in calls:
-            call.set_exception(ConnectionGone("the connection to the nucleus was lost before it answered"))
+        for call in list(self._calls):
+            if self._calls.pop(call, None) is not None:
+                call.set_exception(ConnectionGone("the connection to the nucleus was lost before it answered"))
+        self._late.clear()
 
     def _connect(self) -> Future[Any]:
         attempt: Future[Any]
@@ -202,8 +200,7 @@ class NucleusLink:
     @property
     def unanswered(self) -> int:
         """Count the calls that have failed at their deadline and may still be carried out."""
-        with self._lock:
-            return len(self._late)
+        return len(self._late)
 
     def call(
         self,
@@ -222,8 +219,7 @@ class NucleusLink:
         except (RuntimeError, ValueError, AwsCrtError) as error:
             call.set_exception(NotSent(f"not sent to the nucleus: {reason(error)}"))
             return call
-        with self._lock:
-            self._calls[call] = deadline
+        self._calls[call] = deadline
         response = made.get_response()
         response.add_done_callback(partial(self._answered, call, answer))
         if not subscribes and not self._ends_streams:
@@ -232,25 +228,21 @@ class NucleusLink:
 
     def expire(self, now: float) -> float | None:
         """Fail the calls whose time is up; say when the next one's will be."""
-        overdue: list[Call] = []
-        with self._lock:
-            for call, deadline in self._calls.items():
-                if deadline > now:
-                    break
-                overdue.append(call)
-            for call in overdue:
-                del self._calls[call]
-            self._late.update(overdue)
-            following = next(iter(self._calls.values()), None)
-        for call in overdue:
-            call.set_exception(_late(self.seconds))
-        return following
+        for call, deadline in list(self._calls.items()):
+            if deadline > now:
+                return deadline
+            self._late.add(call)  # before it is taken out: an answer in this moment must find it in one of the two
+            if self._calls.pop(call, None) is None:
+                self._late.discard(call)
+            else:
+                call.set_exception(_late(self.seconds))
+        return None
 
     def _answered(self, call: Call, answer: Callable[[Any], object], response: Future[Any]) -> None:
-        with self._lock:
-            self._late.discard(call)
-            if self._calls.pop(call, None) is None:
-                return  # it has failed already
+        mine = self._calls.pop(call, None)
+        self._late.discard(call)
+        if mine is None:
+            return  # it has failed already
         error = response.exception()
         if error is None:
             call.set_result(answer(response.result()))
