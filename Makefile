@@ -8,7 +8,7 @@ LOCK_FLAGS ?=
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format unit bench lock clean
+.PHONY: help setup demo test lint format unit bench artifacts lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -38,6 +38,9 @@ unit: setup ## the tests that need no broker
 bench: setup ## the figures, each a ratio
 	@$(PYTHON_BIN) -m benchmarks
 
+artifacts: setup ## what a Greengrass deployment needs: wheels for both architectures, recipe, bill of materials
+	@$(PYTHON_BIN) -m scripts.artifacts
+
 lock: setup ## remake requirements/ from pyproject.toml
 	@$(PYTHON_BIN) -m venv build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@set -e; lock() { \
@@ -48,5 +51,5 @@ lock: setup ## remake requirements/ from pyproject.toml
 	lock --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean: ## remove what the other targets made here
-	@rm -rf .venv build dist greengrass-build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv build dist greengrass-build artifacts/io.weir.Forwarder .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
