@@ -1,8 +1,8 @@
 """A real broker for the tests: mosquitto on loopback, with mutual TLS.
 
-Owns the process and what can be done to it. Clients come in through TLS only and must show a certificate; the observer
-has a Unix socket of its own. The broker keeps no messages over a SIGKILL, but it keeps the observer's subscription:
-whoever comes first after a restart, nothing that arrives escapes the observer.
+Owns the process and what can be done to it. Clients come in through TLS only and must show a certificate, except by a
+WebSocket; the observer has a Unix socket of its own. The broker keeps no messages over a SIGKILL, but it keeps the
+observer's subscription: whoever comes first after a restart, nothing that arrives escapes the observer.
 """
 
 from __future__ import annotations
@@ -53,6 +53,15 @@ require_certificate true
 use_identity_as_username false
 """
 
+_WEBSOCKET_LISTENER = """
+listener {websocket_port}
+bind_interface lo
+protocol websockets
+cafile {certificates.ca}
+certfile {certificates.server.certificate}
+keyfile {certificates.server.key}
+"""
+
 
 class Broker:
     """One mosquitto: start, stop, kill, freeze, thaw; always on the same port."""
@@ -60,12 +69,22 @@ class Broker:
     endpoint = "localhost"
 
     def __init__(
-        self, directory: Path, certificates: Certificates, *, extra: str = "", also_at: str | None = None
+        self,
+        directory: Path,
+        certificates: Certificates,
+        *,
+        extra: str = "",
+        also_at: str | None = None,
+        websocket: bool = False,
     ) -> None:
-        """Write the configuration, with `extra` lines, and with a second address if one is given; nothing runs yet."""
+        """Write the configuration, with `extra` lines and the listeners asked for beside the usual; nothing runs yet.
+
+        `also_at` is a second address for clients with a certificate; at `websocket_port` they come without one.
+        """
         self.directory = directory
         self.certificates = certificates
         self.port = _free_port()
+        self.websocket_port = _free_port() if websocket else None
         self.observers: list[Observer] = []
         self._binary = mosquitto()
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,10 +97,13 @@ class Broker:
             "directory": self.directory,
             "certificates": self.certificates,
             "port": self.port,
+            "websocket_port": self.websocket_port,
             "socket": self._socket,
             "extra": extra,
         }
         listeners = [_LISTENER.format(address=address, **values) for address in addresses]
+        if self.websocket_port is not None:
+            listeners.append(_WEBSOCKET_LISTENER.format(**values))
         text = _CONFIGURATION.format(**values) + "".join(listeners)
         (self.directory / "mosquitto.conf").write_text(text)
 
@@ -175,7 +197,9 @@ class Broker:
     def _accepts(self) -> bool:
         if not self.running:
             raise AssertionError(f"mosquitto ended at its start:\n{self.log_text()}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        with contextlib.suppress(OSError):
+            for port in filter(None, (self.port, self.websocket_port)):
+                socket.create_connection(("127.0.0.1", port), 1).close()
             return self._socket.exists()
         return False
 

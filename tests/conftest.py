@@ -1,4 +1,4 @@
-"""What tests of every kind may ask for: certificates and a broker."""
+"""What tests of every kind may ask for: certificates, a broker, and a service that gives out credentials."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.broker import Broker
 from tests.certificates import Certificates, make_certificates
+from tests.token_exchange import TokenExchangeService, token_exchange_service
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,19 @@ def broker(stopped_broker: Broker) -> Broker:
     """Give a broker that accepts connections."""
     stopped_broker.start()
     return stopped_broker
+
+
+@pytest.fixture
+def websocket_broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Broker]:
+    """Give a broker that accepts connections by WebSocket too."""
+    broker = Broker(tmp_path_factory.mktemp("broker"), certificates, websocket=True)
+    broker.start()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def service() -> Iterator[TokenExchangeService]:
+    """Give a token exchange service that answers as it should."""
+    with token_exchange_service() as service:
+        yield service

@@ -119,7 +119,7 @@ def test_what_is_published_fast_arrives_whole_once_what_was_not_taken_goes_again
     refused = publish_as_the_loop_does(bench, payloads, after_each=lambda: bench.standin.release_acks(9))
     bench.standin.release_acks()
     assert sorted(message.payload for message in bench.standin.delivered) == sorted(payloads)
-    assert (refused > 0) == (bench.standin.behaviour is LITE)
+    assert (refused > 0) == (bench.standin.kind is LITE)
     assert bench.events == [Connected(1, session_present=False)]
 
 
@@ -242,13 +242,13 @@ def test_after_a_restart_of_the_daemon_it_comes_back_though_lite_refuses_the_tok
 
 
 def test_a_token_that_was_never_good_is_told_and_lite_takes_the_name(bench: IpcBench) -> None:
-    stranger = IpcBench(bench.standin.behaviour)
+    stranger = IpcBench(bench.standin.kind)
     try:
         stranger.standin.token = secrets.token_hex()
         stranger.transport.start()
         stranger.until(lambda: len(heard(stranger, ConnectFailed)) == 1, "the token is refused")
         assert "token SVCUID" in heard(stranger, ConnectFailed)[0].reason
-        if stranger.standin.behaviour is LITE:
+        if stranger.standin.kind is LITE:
             stranger.until(lambda: heard(stranger, Connected), "the name will do")
         else:
             stranger.until(lambda: len(heard(stranger, ConnectFailed)) > 2, "the name will not do")

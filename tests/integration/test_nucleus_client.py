@@ -67,7 +67,7 @@ def driven(request: pytest.FixtureRequest) -> Iterator[Driven]:
 def test_the_door_is_found_in_the_environment_and_tells_the_nuclei_apart(driven: Driven) -> None:
     found = door(driven.standin.environment())
     assert found is not None
-    assert found.kind == driven.client.kind == driven.standin.behaviour.name
+    assert found.kind == driven.client.kind == driven.standin.kind.name
     assert driven.standin.token not in repr(found)
     assert door({}) is None
     assert door({"SVCUID": "x"}) is None
