@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.loop import Loop
+from weir.core.accounting import balanced
 from weir.core.ports import Reading
 from weir.forwarder import books
 
@@ -261,6 +263,40 @@ def test_what_somebody_else_took_on_is_counted_as_handed_over(make: Make) -> Non
         *(10, 0, 0),
         *(5, 0, 0),
     ]
+
+
+def test_messages_made_of_records_go_by_their_topics_and_what_has_none_is_set_aside(make: Make) -> None:
+    topic = "t/{record.unit}"
+    loop = make({"a": {**HOLD, "topic": topic, "source": {"format": "jsonl"}}}, pipe=True)
+    good = [b'{"unit":"u%d"}' % (number % 3) for number in range(50)]
+    bad = [b'{"unit":"/"}', b"[]"] * 1_500
+    loop.write("a", *good, *bad, *good)
+    loop.run(10)
+    counts = loop.counts("a")
+    assert (counts["delivered"], counts["quarantined.badTopic"], counts["pending"]) == (100, 3_000, 0)
+    assert [message.topic for message in loop.transport.received][:4] == ["t/u0", "t/u1", "t/u2", "t/u0"]
+    assert balanced(counts)
+
+
+def test_an_envelope_that_a_message_cannot_carry_is_set_aside_and_the_rest_flows(make: Make) -> None:
+    loop = make({"a": {**HOLD, "envelope": "json"}})
+    loop.transport.message_bytes = 400
+    loop.write("a", b"1", b"x" * 300, b"3")
+    loop.run(3)
+    assert [json.loads(payload)["data"] for payload in loop.received] == ["1", "3"]
+    assert loop.counts("a")["quarantined.tooLarge"] == 1
+
+
+def test_made_messages_keep_to_gate_and_pace(make: Make) -> None:
+    pace = {"publishesPerSecond": 10, "bytesPerSecond": None}
+    loop = make({"a": {**HOLD, "envelope": "json"}}, pace=pace, gate={"maxInFlight": 4, "maxIncomplete": 4})
+    loop.transport.hold_acks = True
+    loop.write("a", *numbered(100))
+    loop.run(1)
+    assert (len(loop.transport.operations), loop.forwarder.held_by) == (4, "inFlight")
+    loop.transport.hold_acks = False
+    loop.run(5)
+    assert 40 <= len(loop.received) <= 64
 
 
 def test_no_more_is_handed_to_a_transport_than_it_takes_at_a_time(make: Make) -> None:

@@ -155,10 +155,8 @@ BAD = [
     Bad("streams.telemetry.source.path", "weir.json", "streams.telemetry.source.path", "is not a directory"),
     # what this version does not have yet
     Bad("streams.telemetry.source.format", "csv", "streams.telemetry.source.format", "(allowed: auto, jsonl, lines)"),
-    Bad(
-        "streams.telemetry.envelope", "json", "streams.telemetry.envelope", f"in version {__version__} (allowed: none)"
-    ),
-    Bad("streams.telemetry.topic", "a/{file}", "streams.telemetry.topic", "(allowed: {thingName}, {stream})"),
+    Bad("streams.telemetry.envelope", "xml", "streams.telemetry.envelope", "(allowed: none, json)"),
+    Bad("streams.telemetry.topic", "{file}/a", "streams.telemetry.topic", "takes its first level from data"),
     Bad("streams.telemetry.batch.maxRecords", 10, "streams.telemetry.batch.maxRecords", "(allowed: 1)"),
     Bad("streams.telemetry.batch.maxBytes", 1000, "streams.telemetry.batch.maxBytes", "(allowed: none)"),
     Bad("streams.telemetry.batch.lingerMs", 5, "streams.telemetry.batch.lingerMs", "(allowed: 0)"),

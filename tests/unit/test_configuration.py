@@ -147,10 +147,10 @@ def test_basic_ingest_does_not_count_towards_the_limits_of_a_topic() -> None:
         ("a\x00b", "not printable"),
         ("a\ud800b", "not printable"),
         ("", "is empty"),
-        ("{file}/a", "`{file}` is not available in version"),
-        ("a/{record.unit}", "`{record.unit}` is not available in version"),
-        ("a/{record.}", "`{record.}` is not a placeholder (allowed: {thingName}, {stream})"),
-        ("{thing}", "`{thing}` is not a placeholder (allowed: {thingName}, {stream})"),
+        ("{file}/a", "takes its first level from data"),
+        ("x{record.unit}/a", "takes its first level from data"),
+        ("a/{record.}", "`{record.}` is not a placeholder (allowed: {thingName}, {stream}, {file}, {record.FIELD})"),
+        ("a/{thing}", "`{thing}` is not a placeholder (allowed: {thingName}, {stream}, {file}, {record.FIELD})"),
         ("a/{stream", "a brace that belongs to no placeholder"),
     ],
 )
@@ -159,6 +159,26 @@ def test_a_topic_that_iot_core_would_not_take_is_refused(topic: str, said: str) 
 
     assert problem.path == "streams.a.topic"
     assert said in problem.message
+
+
+@pytest.mark.parametrize(
+    ("source", "topic", "said"),
+    [
+        ({"type": "stdin"}, "a/{file}", "{file} has no value for standard input"),
+        ({"type": "stdin"}, "a/{record.unit}", "needs records that are JSON"),
+        ({"format": "lines"}, "a/{record.unit}", "needs records that are JSON"),
+    ],
+)
+def test_a_placeholder_that_no_record_can_fill_is_refused(source: dict[str, Any], topic: str, said: str) -> None:
+    (problem,) = problems_of({"streams": {"a": {"source": source, "topic": topic}}})
+    assert problem.path == "streams.a.topic"
+    assert said in problem.message
+
+
+@pytest.mark.parametrize("source", [{"type": "stdin", "format": "jsonl"}, {}, {"format": "jsonl"}])
+def test_a_topic_may_take_levels_from_the_records(source: dict[str, Any]) -> None:
+    document = {"streams": {"a": {"source": source, "topic": "a/{record.unit}"}}}
+    assert parse(document | {"connection": {}}, AT_HOME).topic_of("a") == "a/{record.unit}"
 
 
 @pytest.mark.parametrize("name", ["maxIncomplete", "maxInFlight"])

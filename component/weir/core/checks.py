@@ -10,16 +10,17 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from weir.core import keys, topics
+from weir.core import topics
 from weir.core.findings import Findings
 from weir.core.quoting import listed, quoted
 from weir.core.settings import ConnectionSettings, GateSettings, Settings, SourceSettings, StreamSettings
-from weir.core.values import NAME, not_yet
+from weir.core.values import NAME
 
 ROW_BYTES = 64  # what a record counts in the queue beside its own bytes
 MOST_CLIENT_ID_BYTES = 128  # of AWS IoT Core
-AVAILABLE = tuple(str(word) for word in keys.NOT_YET.get("streams.*.topic", topics.PLACEHOLDERS))
-FIELD = re.compile(r"record\..+")
+FIELD = re.compile(r"record\.[^{}/+#]+")
+SIMPLE = frozenset({"thingName", "stream", "file"})
+CONFIGURED = frozenset({"thingName", "stream"})  # these have one value, known before any record is
 
 
 def examine(settings: Settings, findings: Findings, *, under_nucleus: bool) -> None:
@@ -27,6 +28,7 @@ def examine(settings: Settings, findings: Findings, *, under_nucleus: bool) -> N
     _thing_name(settings, findings)
     for name, stream in settings.streams.items():
         _topic(settings, name, findings)
+        _data_for_topic(stream, f"streams.{name}", findings)
         _qos(settings, name, findings)
         _source(stream.source, f"streams.{name}.source", findings)
         _queue(stream, f"streams.{name}", findings)
@@ -56,15 +58,28 @@ def _topic(settings: Settings, name: str, findings: Findings) -> None:
 
 
 def _template_faults(template: str) -> Iterator[str]:
-    allowed = listed(AVAILABLE)
+    allowed = listed(topics.PLACEHOLDERS)
     for word in topics.placeholders(template):
-        known = "{record.FIELD}" if FIELD.fullmatch(word) else "{" + word + "}"
-        if known not in topics.PLACEHOLDERS:
-            yield f"{quoted(known)} is not a placeholder (allowed: {allowed})"
-        elif known not in AVAILABLE:
-            yield not_yet("{" + word + "}", allowed)
+        if word not in SIMPLE and not FIELD.fullmatch(word):
+            yield f"{quoted('{' + word + '}')} is not a placeholder (allowed: {allowed})"
     if topics.stray_brace(template):
         yield f"holds a brace that belongs to no placeholder (allowed: {allowed})"
+    if any(word not in CONFIGURED for word in topics.placeholders(template.partition("/")[0])):
+        yield "takes its first level from data (allowed: {file} and {record.FIELD} from the second level on)"
+
+
+def _data_for_topic(stream: StreamSettings, path: str, findings: Findings) -> None:
+    """Note placeholders that this stream's records can never fill."""
+    words = topics.placeholders(stream.topic)
+    if "file" in words and stream.source.type == "stdin":
+        message = "{file} has no value for standard input (allowed: a directory, or no {file})"
+        findings.conclude(f"{path}.topic", message, f"{path}.source.type")
+    plain = stream.source.format in {"lines", "file"} or (
+        stream.source.type == "stdin" and stream.source.format == "auto"
+    )
+    if plain and any(FIELD.fullmatch(word) for word in words):
+        message = "{record.FIELD} needs records that are JSON (allowed: source.format jsonl, json or csv)"
+        findings.conclude(f"{path}.topic", message, f"{path}.source.format", f"{path}.source.type")
 
 
 def _qos(settings: Settings, name: str, findings: Findings) -> None:

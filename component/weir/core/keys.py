@@ -17,8 +17,6 @@ DEFAULT_STREAM = "telemetry"  # the one stream of a document that names none
 # its feature comes.
 NOT_YET: dict[str, tuple[Value, ...]] = {
     "streams.*.source.format": ("auto", "jsonl", "lines"),
-    "streams.*.topic": ("{thingName}", "{stream}"),
-    "streams.*.envelope": ("none",),
     "streams.*.batch.maxRecords": (1,),
     "streams.*.batch.maxBytes": (None,),
     "streams.*.batch.lingerMs": (0,),

@@ -6,6 +6,18 @@ Owns the arithmetic of byte ranges. Knows nothing of how a file is found, read o
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import NamedTuple
+
+MOST_RUNGS = 6
+RUNG_BYTES = 1_024  # from one rung to the next, and from the head of the file to the first, at least
+RUNG_HASH_BYTES = 8
+
+
+class Rung(NamedTuple):
+    """An earlier position: how far it was, and the start of the hash of the bytes just before it."""
+
+    at: int
+    tail: bytes
 
 
 class FilePosition:
@@ -14,8 +26,9 @@ class FilePosition:
     A byte is accounted for once the record it belongs to is settled or stored: `position` is the end of the accounted
     prefix, `beyond` the accounted ranges after it (ascending, neither touching nor overlapping). A file is known by
     inode, birth time (nanoseconds, None where the file system has none) and the hash of its first `head_length` bytes;
-    `tail` is the hash of the bytes just before `position`, empty while nobody has hashed them. `number` is its row id,
-    0 until it has one.
+    `tail` is the hash of the bytes just before `position`, empty while nobody has hashed them. `rungs` are a few
+    earlier positions, close together near `position` and ever farther apart before it: should the file lose its end,
+    they tell how far it is still what was read. `number` is its row id, 0 until it has one.
     """
 
     __slots__ = (
@@ -31,6 +44,7 @@ class FilePosition:
         "name",
         "number",
         "position",
+        "rungs",
         "stream",
         "tail",
         "vanished",
@@ -62,6 +76,7 @@ class FilePosition:
         self.position = 0
         self.beyond: list[tuple[int, int]] = []
         self.tail = b""
+        self.rungs: list[Rung] = []
         self.gone_since: float | None = None  # wall time at which it was found to be gone for good
         self.vanished = False  # its directory no longer shows it: what is read of it may not be there to be read again
         self.changed = False  # differs from its row
@@ -97,7 +112,24 @@ class FilePosition:
         while self.beyond and self.beyond[0][0] <= self.position:
             self.position = max(self.position, self.beyond.pop(0)[1])
         if self.position != before:
+            if self.tail:
+                self._leave_rung(before)
             self.tail = b""  # it was of other bytes: those before the old position
+
+    def _leave_rung(self, at: int) -> None:
+        """Keep the position that was hashed last as a rung; where there are too many, the least useful one goes."""
+        rungs = self.rungs
+        if at < (rungs[-1].at if rungs else self.head_length) + RUNG_BYTES:
+            return
+        rungs.append(Rung(at, self.tail[:RUNG_HASH_BYTES]))
+        if len(rungs) > MOST_RUNGS:
+            del rungs[min(range(len(rungs) - 1), key=self._worth)]
+
+    def _worth(self, index: int) -> float:
+        """Say by how much more would be read again without this rung, in relation to what is read again with it."""
+        below = self.rungs[index - 1].at if index else 0
+        above = self.rungs[index + 1].at
+        return (self.position - below) / (self.position - above + RUNG_BYTES)
 
     def _merge(self, start: int, end: int) -> None:
         ranges = self.beyond

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from weir.core.errors import Refused
 from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, Opening, opening
+from weir.core.messages import Unfit
 from weir.core.pacing import Pace
 from weir.core.ports import Transport
 from weir.core.settings import Settings
@@ -81,6 +82,12 @@ class Releaser:
         run = Run(stream, span, stream.settings.qos, self._monotonic(), self._outcome(stream.settings.qos))
         released = 0
         while released < most and span.waiting and self.held_by is None:
+            if stream.books.crowded:  # as with many records that are set aside: a commit comes first
+                self.held_by = "commit"
+                break
+            if not stream.messages.plain:
+                released += self._release_made(run, gate)
+                continue
             records = stream.line.next_run(span, most - released)
             records = records[: self._admitted(run, records, gate)]
             if records:
@@ -129,13 +136,44 @@ class Releaser:
             try:
                 operation = publish(topic, payload, qos)
             except Refused as error:
-                stream.refuse(span, index, str(error), self._wall())
+                stream.set_aside(span, index, "refused", str(error), self._wall())
                 continue
             add(operation, (run, index, len(payload) + overhead))
             published += 1
             size += len(payload)
         stream.books.published(published, size + stream.topic_bytes * published)
         return published
+
+    def _release_made(self, run: Run, gate: Opening) -> int:
+        """Release the next record of a span as the message that is made of it; say how many went."""
+        stream, span = run.stream, run.span
+        records = stream.line.next_run(span, 1)
+        index = records.start
+        try:
+            topic, payload = stream.messages.message(span, index, span.payload(index))
+            length = self._fitting(len(topic.encode()) + len(payload))
+        except Unfit as unfit:
+            stream.line.take_run(span, records)
+            stream.set_aside(span, index, unfit.reason, unfit.detail, self._wall())
+            return 0
+        if self._holds(gate, length):
+            return 0
+        stream.line.take_run(span, records)
+        try:
+            operation = self._transport.publish(topic, payload, run.qos)
+        except Refused as error:
+            stream.set_aside(span, index, "refused", str(error), self._wall())
+            return 0
+        self._window.add(operation, (run, index, length + OPERATION_BYTES))
+        stream.books.published(1, length)
+        return 1
+
+    def _fitting(self, length: int) -> int:
+        """Give the bytes of a message, topic and payload, if the transport can carry it. Raises `Unfit`."""
+        most = self._transport.message_bytes
+        if length > most:
+            raise Unfit("tooLarge", f"{length} bytes with topic and envelope, allowed are {most}")
+        return length
 
     def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
         """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
