@@ -15,7 +15,8 @@ from weir.core.span import Span
 from weir.sources.directory import DirectorySource
 
 NOBODY = 65_534
-ROW = ("name", "inode", "birth", "head", "head_length", "generation", "position", "beyond", "tail", "gone_since")
+MADE = ("name", "inode", "birth", "head", "head_length", "generation")
+ROW = (*MADE, "position", "beyond", "tail", "rungs", "gone_since")
 
 
 def source_settings(path: Path, **changed: Any) -> SourceSettings:
@@ -70,10 +71,9 @@ class Inbox:
 
     def load(self, number: int) -> FilePosition:
         row = self.rows[number]
-        made = ("name", "inode", "birth", "head", "head_length", "generation")
-        position = FilePosition(stream=1, fmt=row["format"], number=number, **{key: row[key] for key in made})
+        position = FilePosition(stream=1, fmt=row["format"], number=number, **{key: row[key] for key in MADE})
         position.position, position.beyond = row["position"], list(row["beyond"])
-        position.tail, position.gone_since = row["tail"], row["gone_since"]
+        position.tail, position.rungs, position.gone_since = row["tail"], list(row["rungs"]), row["gone_since"]
         return position
 
     def restart(self, *, same_boot: bool = True) -> None:
@@ -127,7 +127,8 @@ class Inbox:
                 position.number = self.numbers
             position.changed = False
             values = {key: getattr(position, key) for key in ROW}
-            self.rows[position.number] = values | {"beyond": tuple(position.beyond), "format": position.format}
+            lists = {"beyond": tuple(position.beyond), "rungs": tuple(position.rungs)}
+            self.rows[position.number] = values | lists | {"format": position.format}
         for position in self.source.forgotten():
             del self.rows[position.number]
         self.source.after_commit(self.now)

@@ -180,7 +180,7 @@ def position(stream: int, name: bytes, inode: int) -> FilePosition:
 def describe(file: FilePosition) -> tuple[object, ...]:
     """Give all that a row says of a file."""
     who = (file.name, file.inode, file.birth, file.head, file.head_length, file.generation, file.format)
-    return (*who, file.gone_since, file.position, file.tail, tuple(file.beyond))
+    return (*who, file.gone_since, file.position, file.tail, tuple(file.beyond), tuple(file.rungs))
 
 
 def set_aside(kept: bytes, *, size: int | None = None, reason: str = "malformed") -> SetAside:

@@ -380,51 +380,6 @@ def test_after_a_crash_at_any_point_everything_unsettled_is_read_again_and_nothi
     box.source.close()
 
 
-def test_a_tail_lost_in_a_power_cut_is_counted_and_reading_goes_on_at_the_end(box: Inbox) -> None:
-    box.write("a", b"1\n2\n3\n4\n")
-    box.pass_on()
-    os.truncate(box.path / "a", 4)
-    box.restart(same_boot=False)
-    assert box.pass_on() == []
-    assert box.counts().truncated_bytes == 4
-    box.append("a", b"5\n")
-    assert box.pass_on() == [b"5"]
-    assert sorted(row["generation"] for row in box.rows.values()) == [0, 1]
-    box.restart(same_boot=False)
-    assert box.pass_on() == []
-    assert box.counts().truncated_bytes == 4
-
-
-def test_what_was_not_settled_before_a_power_cut_is_read_again(box: Inbox) -> None:
-    box.write("a", b"1\n2\n3\n4\n5\n")
-    box.look()
-    box.read()
-    (span,) = box.spans
-    assert span.file is not None
-    span.file.account(2, 4)
-    span.file.account(6, 8)
-    box.commit()
-    os.truncate(box.path / "a", 7)
-    box.restart(same_boot=False)
-    assert box.pass_on() == [b"1", b"3"]
-    assert box.counts().truncated_bytes == 1
-
-
-@pytest.mark.parametrize("births", [True, False])
-@pytest.mark.parametrize("same_boot", [True, False])
-def test_a_file_found_shorter_is_read_again_unless_a_power_cut_explains_it(
-    box: Inbox, monkeypatch: pytest.MonkeyPatch, *, births: bool, same_boot: bool
-) -> None:
-    if not births:
-        monkeypatch.setattr(recognise, "birth_time", lambda _fd: None)
-    box.write("a", b"1\n2\n3\n4\n")
-    box.pass_on()
-    os.truncate(box.path / "a", 4)
-    box.restart(same_boot=same_boot)
-    expected = [] if births and not same_boot else [b"1", b"2"]
-    assert box.pass_on() == expected
-
-
 def test_only_the_newest_generation_of_a_file_is_gone_on_with(box: Inbox) -> None:
     for generation in range(4):
         box.write("a", b"head\n%d\n" % generation, "r+b" if generation else "wb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pty
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weir.core.ports import Reading, Reject, SourceCounts
+from weir.sources import stdin
 from weir.sources.stdin import BLOCKS, PipeSource
 
 PATIENCE = 10.0
@@ -219,6 +221,53 @@ def test_after_a_stop_complete_lines_can_still_be_read_and_a_part_of_one_is_set_
     assert pipe.source.exhausted()
     assert os.read(ends[0], 100) == b"ee\nfour\n", "nothing is taken after the stop"
     pipe.source.close()
+
+
+def test_a_line_that_our_own_block_has_cut_in_two_is_read_to_its_end_at_a_stop_and_no_further(
+    ends: tuple[int, int],
+) -> None:
+    content = b"".join(b"%099d\n" % number for number in range(7_000))
+    fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 1 << 20)
+    assert os.write(ends[1], content) == len(content)
+    pipe = Pipe(ends[0])
+    ahead = BLOCKS * 65_536
+    wait_for(lambda: pipe.source.unread()[0] == ahead)
+    pipe.source.close()
+    taken = [record for _, record in pipe.records()]
+    assert taken == content[: (ahead // 100 + 1) * 100].splitlines()
+    assert pipe.rejects == []
+    rest = Pipe(ends[0])
+    os.close(ends[1])
+    assert taken + [record for _, record in rest.records()] == content.splitlines()
+    rest.source.close()
+
+
+def test_a_writer_in_the_middle_of_a_line_is_waited_for_at_a_stop(
+    ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LINE_SECONDS", "JOIN_SECONDS"):
+        monkeypatch.setattr(stdin, name, PATIENCE)
+    os.write(ends[1], b"one\ntw")
+    pipe = Pipe(ends[0])
+    wait_for(lambda: pipe.source.unread()[0] == 6)
+    stopping = threading.Thread(target=pipe.source.close)
+    stopping.start()
+    wait_for(lambda: pipe.source._reader._stopping)  # noqa: SLF001 - else it may not be stopping yet
+    os.write(ends[1], b"o\nthree\n")
+    stopping.join()
+    assert list(pipe.records()) == [(1, b"one"), (2, b"two")]
+    assert pipe.rejects == []
+    assert os.read(ends[0], 100) == b"three\n"
+
+
+def test_an_input_that_ends_in_the_middle_of_a_line_at_a_stop_ends_with_a_record(ends: tuple[int, int]) -> None:
+    fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.write(ends[1], b"x" * (BLOCKS * 65_536) + b"end")
+    os.close(ends[1])
+    pipe = Pipe(ends[0], max_record_bytes=1 << 20)
+    wait_for(lambda: pipe.source.unread()[0] == BLOCKS * 65_536)
+    pipe.source.close()
+    assert [record for _, record in pipe.records()] == [b"x" * (BLOCKS * 65_536) + b"end"]
 
 
 def test_a_stop_takes_no_time_while_the_pipe_is_silent_or_full(ends: tuple[int, int]) -> None:

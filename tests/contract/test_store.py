@@ -113,7 +113,7 @@ class Life(RuleBasedStateMachine):
     def read_on(self, inode: int, start: int, length: int) -> None:
         name = b"f%d.log" % inode
         file = self.known.get(name) or position(self.shelf.state.stream, name, inode)
-        file.account(start, start + length)
+        file.account(100 * start, 100 * (start + length))
         file.tail = bytes([start % 256]) * 16
         self.known[name] = file
         self.files[name] = describe(file)
@@ -205,12 +205,13 @@ def test_the_positions_of_more_files_than_are_read_at_once_are_all_kept(state: P
         for turn in range(3):  # a few at a time, so that they pass in and out of the stream's own row
             for start in range(0, 40, 7):
                 for file in files[start : start + 7]:
-                    file.account(100 * turn + start, 100 * turn + start + 50)
+                    file.account(file.position, 2_000 * turn + start + 50)
                     file.tail = bytes([turn]) * 16
                 shelf.commit(files=files[start : start + 7])
                 now = [describe(file) for file in files]
                 assert [describe(file) for file in sorted(shelf.reopen().files, key=lambda f: f.name)] == now
                 files = sorted(shelf.state.files, key=lambda file: file.name)
+        assert all(file.rungs for file in files)
 
 
 def test_a_file_that_is_forgotten_is_gone_and_the_others_stay(state: Path) -> None:

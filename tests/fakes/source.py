@@ -92,6 +92,12 @@ class FakeSource:
     def counts(self) -> SourceCounts:
         return SourceCounts()
 
+    def unfinished(self) -> dict[int, int]:
+        return {}
+
+    def expect(self, files: dict[int, int]) -> None:
+        """Do nothing: there are no files that could vanish."""
+
     def held_by(self) -> str | None:
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -254,6 +255,24 @@ def test_a_degradation_is_told_with_its_exit_code(device: Device) -> None:
     answer = device.ask("status")
     assert answer.returncode == 3
     assert "degraded: diskLow" in answer.stdout
+
+
+def test_what_cannot_be_asked_while_the_store_fails_is_a_degradation(device: Device) -> None:
+    device.start()
+    device.until(lambda s: s["running"])
+    limits = resource.prlimit(device.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(device.pid, resource.RLIMIT_FSIZE, (4_096, limits[1]))  # the log has room in that, no commit has
+    fill(device, 10)
+    device.until(lambda s: [one["reason"] for one in s["degraded"]] == ["storeFailing"])
+    for command in (["status", "--verify"], ["status", "--verify", "--json"], ["losses"], ["losses", "--json"]):
+        answer = device.ask(*command)
+        assert (answer.returncode, answer.stdout) == (3, ""), answer.stderr
+        _, told = answer.stderr.splitlines()  # the first one names the state
+        assert told.startswith("storeFailing: the store is being opened anew, ask again soon")
+    assert device.ask("status").returncode == 3
+    resource.prlimit(device.pid, resource.RLIMIT_FSIZE, limits)
+    device.until(lambda s: not s["degraded"])
+    assert [device.ask(command).returncode for command in ("status", "losses")] == [0, 0]
 
 
 def test_the_state_has_one_owner_and_the_next_one_takes_over_at_once(tmp_path: Path, device: Device) -> None:

@@ -176,6 +176,23 @@ def test_a_small_queue_does_not_wait_for_the_clock(device: Device, observer: Obs
     assert ended(device) == 0, device.log()
 
 
+def test_processes_that_follow_each_other_on_one_pipe_cut_no_line_in_two(device: Device, observer: Observer) -> None:
+    records = [b"reading %d" % number for number in range(100_000)]
+    readable, writable = os.pipe()
+    producer = Producer(writable, records)
+    for _ in range(2):  # each takes half a MiB, and the producer has more than that twice
+        device.start("--stdin", "--queue-limit", "1000", stdin=readable, pace__publishesPerSecond=5)
+        device.until(lambda s: s["sourceHeldBy"] == "queueFull")
+        eventually(lambda: producer.is_blocked, what="the producer is blocked")
+        assert device.terminate() == 0, device.log()
+    device.start("--stdin", stdin=readable)
+    os.close(readable)
+    assert ended(device) == 0, device.log()
+    observer.wait_for(100_000)
+    assert list(dict.fromkeys(observer.payloads)) == records
+    assert records_of(device) == (100_000, 100_000, 0)
+
+
 # -- the end of the input ---------------------------------------------------------------------------------------------
 
 

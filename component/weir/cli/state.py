@@ -13,12 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weir.control.protocol import Message, ask
-from weir.core.errors import StateInUse, StoreUnusable, UsageError
+from weir.core.errors import StateInUse, StoreUnusable, UsageError, WeirError
 from weir.store.directory import DATABASE, own
 from weir.store.store import Store
 
 ANSWER_SECONDS = 5.0
 WORK_PATHS = ("/greengrass/v2/work/io.weir.Forwarder/state", "/var/lib/greengrass/work/io.weir.Forwarder/state")
+
+
+class Degraded(WeirError):
+    """The forwarder that runs cannot answer this just now, and says why."""
+
+    exit_code = 3
 
 
 def state_directory(given: str | None) -> Path:
@@ -43,6 +49,8 @@ def ask_owner(path: Path, request: Message) -> Message | None:
     while True:
         answer = ask(path, request)
         if answer is not None:
+            if "degraded" in answer:
+                raise Degraded(f"{answer['degraded']}: {answer['error']}")
             if "error" in answer:
                 raise UsageError(str(answer["error"]))
             return answer

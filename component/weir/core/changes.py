@@ -34,6 +34,7 @@ class SetAside(NamedTuple):
     reject: Reject
     topic: str
     at: float
+    had_row: bool = False  # it was in the store, and is there again if the commit that sets it aside is not made
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -52,6 +53,7 @@ class Change(msgspec.Struct, kw_only=True):
     forgotten: list[FilePosition]
     set_aside: list[SetAside]
     losses: list[Loss]
+    replayed: list[int] = []  # entries of the quarantine that leave it: their records are among the inserts
 
 
 class StreamState(msgspec.Struct, kw_only=True):

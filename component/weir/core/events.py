@@ -28,6 +28,7 @@ class ConnectFailed(msgspec.Struct, frozen=True, gc=False):
 
     generation: int
     reason: str
+    turned_away: bool = False  # a broker was there, and would not have us
 
 
 class Closed(msgspec.Struct, frozen=True, gc=False):

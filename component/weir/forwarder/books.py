@@ -9,6 +9,10 @@ having had one. So a commit writes the net difference only, and nothing that the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from typing import TypeAlias
+
 from weir.core import accounting
 from weir.core.accounting import BESIDE, MESSAGES, Counts
 from weir.core.changes import Change, Loss, SetAside, StreamState
@@ -22,6 +26,9 @@ from weir.core.span import RECORD_OVERHEAD, Span
 MOST_TOUCHED = 2_048
 MOST_SET_ASIDE = 1_000
 MOST_SET_ASIDE_BYTES = 1 << 20
+
+# By what losses are summed until then: the reason, whether the records had rows, and where they had none their file.
+LossKey: TypeAlias = "tuple[str, bool, FilePosition | None]"
 
 
 class Books:
@@ -42,7 +49,7 @@ class Books:
         self.set_aside_bytes = 0
         self.sent_and_settled = 0  # records that would arrive again if the next commit did not happen
         self.suspects = 0  # records that an earlier process may have sent without knowing the outcome
-        self._losses: dict[tuple[str, bool], Loss] = {}  # by reason, and whether the records had rows
+        self._losses: dict[LossKey, Loss] = {}
         self._touched: list[Span] = []
         self._damaged: list[tuple[int, int]] = []
 
@@ -80,7 +87,8 @@ class Books:
         for span, low, high in cuts:
             records += high - low
             size = span.run_bytes(low, high) - RECORD_OVERHEAD * (high - low)
-            self._lose(Loss(self.topic, reason, at, at, high - low, size), stored=span.stored)
+            file = None if span.stored else span.file
+            _add(self._losses, (reason, span.stored, file), Loss(self.topic, reason, at, at, high - low, size))
             came_back = min(high - low, span.attempts)
             span.attempts -= came_back
             attempted += came_back
@@ -104,11 +112,12 @@ class Books:
         else:
             self.sequence = max(self.sequence, reject.end + 1)
 
-    def refused(self, span: Span, index: int, detail: str, at: float) -> None:
-        """Set aside a record that was out and that the client will never send."""
+    def unsendable(self, span: Span, index: int, reason: str, detail: str, at: float) -> None:
+        """Set aside a record that was taken out of the line and can never be sent."""
         payload = span.payload(index)
         place = span.place(index)
-        self._keep(Reject("refused", detail, span.file, place, place, len(payload), payload, b""), at)
+        reject = Reject(reason, detail, span.file, place, place, len(payload), payload, b"")
+        self._keep(reject, at, had_row=span.stored)
         span.settle(index)
         self.touch(span)
 
@@ -118,24 +127,15 @@ class Books:
         self.since[accounting.QUARANTINED["corrupt"]] += left
         self.since["pending"] -= left
 
-    def _keep(self, reject: Reject, at: float) -> None:
+    def _keep(self, reject: Reject, at: float, *, had_row: bool = False) -> None:
         self.since[accounting.QUARANTINED[reject.reason]] += 1
-        self.set_aside.append(SetAside(self._record_id(reject), reject, self.topic, at))
+        self.set_aside.append(SetAside(self._record_id(reject), reject, self.topic, at, had_row))
         self.set_aside_bytes += len(reject.kept)
 
     def _record_id(self, reject: Reject) -> bytes:
         if reject.file is None:
             return pipe_record_id(*self._identity, self._epoch, reject.begin)
         return file_record_id(*self._identity, reject.file, reject.begin, reject.digest or reject.kept)
-
-    def _lose(self, loss: Loss, *, stored: bool) -> None:
-        known = self._losses.get((loss.reason, stored))
-        if known is None:
-            self._losses[loss.reason, stored] = loss
-            return
-        known.last = loss.last
-        known.records += loss.records
-        known.bytes += loss.bytes
 
     @property
     def crowded(self) -> bool:
@@ -153,9 +153,20 @@ class Books:
         """Tell whether there is anything to commit, beside positions and new rows."""
         return bool(self._touched or self.set_aside or self._damaged) or any(self.since.values())
 
-    def change(self, inserts: list[Span], files: list[FilePosition], forgotten: list[FilePosition]) -> Change:
-        """Say what the next commit writes. Call `account` before the positions are collected."""
+    def change(
+        self,
+        inserts: list[Span],
+        files: list[FilePosition],
+        forgotten: list[FilePosition],
+        replayed: Sequence[int] = (),
+    ) -> Change:
+        """Say what the next commit writes. Call `account` before the positions are collected.
+
+        `replayed` are the entries of the quarantine whose records are among the inserts. They are counted in what is
+        written and nowhere else: if the commit is not made they are in quarantine still.
+        """
         since = dict(self.since)
+        since["replayed"] += len(replayed)
         backlog = self.backlog_bytes
         removals: list[Span] = []
         cuts: list[Span] = []
@@ -187,7 +198,8 @@ class Books:
             files=files,
             forgotten=forgotten,
             set_aside=self.set_aside,
-            losses=list(self._losses.values()),
+            losses=_summed(self._losses.values()),
+            replayed=list(replayed),
         )
 
     def sequence_after(self, spans: list[Span]) -> int:
@@ -225,9 +237,17 @@ class Books:
 
     # -- what outlives a store that failed ----------------------------------------------------------------------------
 
-    def lost_without_rows(self) -> list[Loss]:
-        """List what was dropped before it had a row: nothing but these books knows of it."""
-        return [loss for (_, stored), loss in self._losses.items() if not stored]
+    def lost_without_rows(self, is_gone: Callable[[FilePosition | None], bool]) -> list[Loss]:
+        """List what was dropped before it had a row, of sources that are gone: nothing but these books knows of it."""
+        return _summed(loss for (_, stored, file), loss in self._losses.items() if not stored and is_gone(file))
+
+    def settled_of(self, is_gone: Callable[[FilePosition | None], bool]) -> dict[FilePosition, int]:
+        """Say up to where something was settled, without rows, of the files that are gone."""
+        ends: dict[FilePosition, int] = {}
+        for span in self._touched:
+            if span.file is not None and not span.stored and is_gone(span.file):
+                ends[span.file] = max(ends.get(span.file, 0), span.extent(0, len(span))[1])
+        return ends
 
     def beside(self) -> Counts:
         """Give what was counted beside the law since the last commit: nobody says it again."""
@@ -243,5 +263,23 @@ class Books:
         for loss in losses:
             self.since["read"] += loss.records
             self.since[accounting.DROPPED[loss.reason]] += loss.records
-            self._lose(loss, stored=False)
+            _add(self._losses, (loss.reason, False, None), loss)
         self.sequence = max(self.sequence, sequence)
+
+
+def _add(losses: dict[LossKey, Loss], key: LossKey, loss: Loss) -> None:
+    known = losses.setdefault(key, loss)
+    if known is loss:
+        return
+    known.first = min(known.first, loss.first)
+    known.last = max(known.last, loss.last)
+    known.records += loss.records
+    known.bytes += loss.bytes
+
+
+def _summed(losses: Iterable[Loss]) -> list[Loss]:
+    """Put together what was lost for the same reason; what is put in stays as it is."""
+    sums: dict[LossKey, Loss] = {}
+    for loss in losses:
+        _add(sums, (loss.reason, False, None), copy(loss))
+    return list(sums.values())

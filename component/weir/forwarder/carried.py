@@ -26,6 +26,8 @@ class Carried(NamedTuple):
     arrival: Span | None
     set_aside: list[SetAside]
     losses: list[Loss]
+    settled: dict[FilePosition, int]  # files that are gone, up to where something of them was settled
+    unfinished: dict[int, int]  # files that are to be read further, by inode, with their size
     files: tuple[FilePosition, ...] = ()  # once they are recovered: those that are gone, which no source knows
 
 
@@ -44,6 +46,8 @@ def recover(carried: Carried, known: list[FilePosition]) -> Carried:
         span.file = files.of(span.file, span.extent(0, len(span))[1])
     if carried.arrival is not None:
         carried.arrival.file = files.of(carried.arrival.file, carried.arrival.offset)
+    for lost, end in carried.settled.items():
+        files.of(lost, end)
     set_aside = [
         entry._replace(reject=entry.reject._replace(file=files.of(entry.reject.file, entry.reject.end)))
         for entry in carried.set_aside

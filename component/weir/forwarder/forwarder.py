@@ -7,14 +7,17 @@ releaser's, what is durable the ledger's. One thread runs it; every other thread
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 from weir.core.errors import NotTaken, StoreFailed
 from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted
 from weir.core.ports import Transport
+from weir.core.quarantine import Kept
 from weir.core.settings import Settings
+from weir.forwarder.beside import Beside
+from weir.forwarder.diagnosis import SourceHistory
 from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger
@@ -25,7 +28,7 @@ from weir.forwarder.window import DELIVERED, Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
-DISK_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two looks at what may be wrong
 IDLE_SECONDS = 1.0
 
 
@@ -55,11 +58,13 @@ class Forwarder:
         self.transport = transport
         self.inbox = inbox
         self.window = Window()
-        self.releaser = Releaser(settings, transport, self.window, clock.wall, clock.monotonic)
-        self.health = health
-        self.link = Link(
-            transport, self.window, settings.connection.operation_timeout_seconds, notice, clock.monotonic()
+        self.beside = Beside(transport, self.window, self._count, notice, clock.monotonic)
+        self.releaser = Releaser(
+            settings, transport, self.window, self.beside, wall=clock.wall, monotonic=clock.monotonic
         )
+        self.health = health
+        self.link = Link(settings, transport, self.window, notice, clock.monotonic())
+        self._sources = SourceHistory()
         self.paused = False
         self.held_by: str | None = "offline"
         self.progress_at = clock.monotonic()
@@ -67,7 +72,7 @@ class Forwarder:
         self._clock = clock
         self._notice = notice
         self._disk_low = False
-        self._disk_at = 0.0
+        self._look_at = 0.0
         self._more = False
         self._now = Now(clock.monotonic(), clock.wall(), link_works=False, disk_low=False)
 
@@ -136,14 +141,14 @@ class Forwarder:
 
     def _look(self) -> Now:
         now, wall = self._clock.monotonic(), self._clock.wall()
-        if now >= self._disk_at:
-            self._disk_at = now + DISK_LOOK_SECONDS
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
             self._disk_low = self.ledger.disk_low()
             self.health.judge("diskLow", wall, "free space on the disk of the state directory", wrong=self._disk_low)
+            self.health.judge_all(wall, self.link.verdicts(now))
+            self.health.judge_all(wall, self._sources.verdicts(now, self.ledger.streams))
         self.ledger.try_again(now)
         self._judge_ledger(wall)
-        refusal = self.link.refusal(now)
-        self.health.judge("publishRefused", wall, refusal or "", wrong=refusal is not None)
         self._note_progress(now)
         works = self.link.works(now, self.held_by, nothing_waits=self._nothing_waits)
         return Now(now, wall, link_works=works, disk_low=self._disk_low)
@@ -187,8 +192,9 @@ class Forwarder:
     def _outcome(self, operation: Future[object]) -> Sent | None:
         """Find the record of an operation; None if it did not go, or is not ours any more."""
         sent = self.window.remove(operation)
-        if sent is None:
-            return None  # of an object that was replaced: its records wait again, or are settled
+        if sent is None:  # of an object that was replaced its records wait again, or are settled
+            self.beside.settle(operation)
+            return None
         error = operation.exception()
         if error is None:
             return sent
@@ -215,6 +221,11 @@ class Forwarder:
             return
         self._give_back([sent])  # the client can never send it again, but the broker may have it
         self.link.cool_down(self._now.monotonic)
+
+    def _count(self, name: str, number: int) -> None:
+        """Count a message that is of no stream; the first one keeps the figure."""
+        for stream in self.ledger.streams[:1]:
+            stream.books.count(name, number)
 
     def _give_back(self, all_sent: list[Sent]) -> None:
         for run, index, _ in all_sent:
@@ -257,6 +268,24 @@ class Forwarder:
             self.ledger.apply(settings)
         except StoreFailed as error:
             self._store_failed(error)
+
+    def replay(self, kept: Sequence[Kept]) -> dict[int, str]:
+        """Take records out of the quarantine; say which stay there, by number, and why. Raises `StoreFailed`."""
+        self._now = self._look()
+        try:
+            return self.ledger.replay(kept, self._now, self.transport.generation, self.transport.message_bytes)
+        except StoreFailed as error:
+            self._store_failed(error)
+            raise
+
+    def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
+        """Remove entries of the quarantine for good; say how many there were. Raises `StoreFailed`."""
+        store = self.ledger.store
+        try:
+            return store.purge(numbers, not_kept=not_kept)
+        except StoreFailed as error:
+            self._store_failed(error)
+            raise
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ said.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from weir.core.view import Degradation
 from weir.forwarder.stream import Notice
 
@@ -33,9 +35,16 @@ class Health:
         if wrong and known is None:
             self._degraded[reason] = Degradation(reason, wall, remedy)
             self._notice("degraded", reason=reason, remedy=remedy)
+        elif wrong and known is not None and known.remedy != remedy:
+            self._degraded[reason] = Degradation(reason, known.since, remedy)
         elif not wrong and known is not None:
             del self._degraded[reason]
             self._notice("recovered", reason=reason, seconds=round(wall - known.since, 1))
+
+    def judge_all(self, wall: float, verdicts: Mapping[str, str | None]) -> None:
+        """Note of each reason what to do about it; None where nothing is wrong."""
+        for reason, remedy in verdicts.items():
+            self.judge(reason, wall, remedy or "", wrong=remedy is not None)
 
     def hold(self, now: float, held_by: str | None) -> None:
         """Note why nothing is released (monotonic seconds); a hold of one reason is told once it lasted."""

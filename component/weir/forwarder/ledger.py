@@ -6,7 +6,7 @@ everything is reloaded from it. Knows nothing of the broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from weir.core import accounting
@@ -16,9 +16,11 @@ from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
 from weir.core.modes import MODE_NAMES
 from weir.core.ports import Source
 from weir.core.positions import FilePosition
+from weir.core.quarantine import Kept, Shelf
 from weir.core.settings import Settings
 from weir.core.view import StreamView
 from weir.forwarder.carried import Carried, recover
+from weir.forwarder.replay import by_stream, refuse_all
 from weir.forwarder.stream import Backlog, Notice, Now, Stream
 
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
@@ -62,6 +64,13 @@ class Store(Backlog, Protocol):
 
     def holds(self, file: FilePosition) -> bool:
         """Tell whether a record of this file is still in the backlog."""
+
+    @property
+    def quarantine(self) -> Shelf:
+        """Give the look at what was set aside."""
+
+    def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
+        """Remove entries of the quarantine, and with `not_kept` the count of those without a row."""
 
     def close(self) -> None:
         """Close the store."""
@@ -274,6 +283,23 @@ class Ledger:
             self.updated = now.wall
             self._check_law(change.counts for _, change in changes)
         self._failures = 0
+
+    def replay(self, kept: Sequence[Kept], now: Now, generation: int, message_bytes: int) -> dict[int, str]:
+        """Take records out of the quarantine and into their streams, in one transaction with all else there is.
+
+        Say which stay in quarantine, by number, and why. Raises `StoreFailed`: then nobody knows yet which went.
+        """
+        if self.failing:
+            raise StoreFailed(self.failure)
+        streams = {stream.name: stream for stream in self.streams}
+        refused: dict[int, str] = {}
+        for name, of_it in by_stream(kept).items():
+            if name in streams:
+                refused |= streams[name].replay(of_it, now, message_bytes)
+            else:
+                refused |= refuse_all(of_it, f"the settings have no stream {name}")
+        self.commit(now, generation)
+        return refused
 
     def stop_reading(self, now: Now, keep: Container[str] = ()) -> None:
         """Read no more, but for the pipes to keep; what was taken from one is admitted, above the limits if need be."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from weir.core.events import Connected, ConnectFailed, Interrupted
 from weir.core.gate import LeakWatch
 from weir.core.ports import Transport
+from weir.core.settings import Settings
+from weir.forwarder.diagnosis import LinkHistory, Verdicts
 from weir.forwarder.stream import Notice
 from weir.forwarder.window import Window
 
@@ -21,14 +23,15 @@ NOT_THE_LINK = frozenset({"paused", "pace", "others", "commit"})  # holds that s
 class Link:
     """The connection as the loop sees it; times are monotonic seconds."""
 
-    def __init__(self, transport: Transport, window: Window, patience: float, notice: Notice, now: float) -> None:
-        """Begin to connect; `patience` is how long an operation may go without an outcome, in seconds."""
+    def __init__(self, settings: Settings, transport: Transport, window: Window, notice: Notice, now: float) -> None:
+        """Begin to connect."""
         self.state = "connecting"
         self._transport = transport
         self._window = window
-        self._patience = patience
+        self._patience = settings.connection.operation_timeout_seconds  # without an outcome of an operation
         self._notice = notice
-        self._leak = LeakWatch(patience)
+        self._history = LinkHistory(None if transport.hands_over else settings.client_id)
+        self._leak = LeakWatch(self._patience)
         self._online_at = 0.0
         self._idle_at = now  # when something was last seen to go, or nothing was there to go
         self._lost_at: float | None = None  # when the connection in use was interrupted
@@ -38,6 +41,7 @@ class Link:
 
     def heard(self, event: Connected | Interrupted | ConnectFailed, now: float) -> None:
         """Take what the object in use says of itself."""
+        self._history.heard(event, now, out=self._is_owed)
         if isinstance(event, Connected):
             self._notice("resumed" if self._online_at else "connected", inFlight=len(self._window))
             self.state = "online"
@@ -53,6 +57,7 @@ class Link:
 
     def carried(self, now: float) -> None:
         """Note that something went."""
+        self._history.carried()
         self._idle_at = now
         self._refused_since = None
 
@@ -63,11 +68,17 @@ class Link:
             self._refused_since = now
         self.cool_down(now, seconds)
 
-    def refusal(self, now: float) -> str | None:
-        """Say why nothing has been taken for long, None if that is not so."""
-        if self._refused_since is None or now - self._refused_since < PROOF_SECONDS:
-            return None
-        return self._refusal
+    @property
+    def _is_owed(self) -> bool:
+        return self._window.oldest_at() is not None
+
+    def verdicts(self, now: float) -> Verdicts:
+        """Say what is wrong with the link, and what to do about it."""
+        refused = self._refused_since is not None and now - self._refused_since >= PROOF_SECONDS
+        return {
+            **self._history.verdicts(now, out=self._is_owed),
+            "publishRefused": self._refusal if refused else None,
+        }
 
     def cool_down(self, now: float, seconds: float | None = None) -> None:
         """Let nothing go for a while: an operation failed, and the next one would fail as well."""
@@ -97,22 +108,25 @@ class Link:
         message, so it may wait again only once this object cannot send it. Or it is offline for so long that it should
         look at the certificates again, and say what is wrong, which it does only when it is new.
         """
-        if len(self._window) or self.state != "online":
+        if self._is_owed or self.state != "online":
             self._leak.forget()
         if self.state != "online":
             if self._lost_at is not None and now - self._lost_at >= RENEW_SECONDS:
                 self.replace("it has been offline for long")
-        elif not len(self._window):
+        elif not self._is_owed:
             if self._leak.leaks(now, self._transport.statistics(), 0, connected=True):
                 self.replace("the client's statistics count operations that no longer exist")
         elif overdue := self._window.overdue(now - self._patience, self._online_at):
             for run, _, _ in overdue:
                 run.stream.books.count("timedOut")
             self.replace("an acknowledgement is overdue")
+        elif self._window.note_is_overdue(now - self._patience, self._online_at):
+            self.replace("the acknowledgement of report.topic is overdue")
 
     def replace(self, why: str) -> None:
         """Give the object up for a new one."""
         self._notice("interrupted", reason=why, replaced=True)
+        self._history.replaced()
         self.state = "connecting"
         self._lost_at = None
         self._transport.replace()

@@ -14,11 +14,11 @@ from weir.core.pacing import Pace
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.span import RECORD_OVERHEAD, Span
+from weir.forwarder.beside import Beside
 from weir.forwarder.stream import Stream
-from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window
+from weir.forwarder.window import DELIVERED, HANDED_OVER, OPERATION_BYTES, UNCONFIRMED, Run, Window
 
 PACKET_BYTES = 8  # a PUBLISH beyond topic and payload: fixed header 1 + 3 (below 2 MiB), topic length 2, packet id 2
-OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
 LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 
 
@@ -30,6 +30,8 @@ class Releaser:
         settings: Settings,
         transport: Transport,
         window: Window,
+        beside: Beside,
+        *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -39,6 +41,7 @@ class Releaser:
         self.pace = Pace(settings.pace.publishes_per_second, settings.pace.bytes_per_second)
         self.held_by: str | None = None
         self._window = window
+        self._beside = beside
         self._wall = wall
         self._monotonic = monotonic
         self._turn = 0
@@ -68,6 +71,8 @@ class Releaser:
         self._others = statistics.incomplete > ours.operations
         released = 0
         self.held_by = gate.held_by
+        if self.held_by is None:
+            self._beside.release(lambda length: self._holds(gate, length))
         while self.held_by is None and (turn := self._next(streams)) is not None:
             if released >= room:
                 self.held_by = "commit"

@@ -11,14 +11,18 @@ from typing import NamedTuple, Protocol
 
 from weir.core.changes import Change, StreamState
 from weir.core.line import Cut, Gap, Line, Loaded
+from weir.core.messages import FILE, JSON_FORMATS, Identity, Messages
 from weir.core.modes import MODES, End
 from weir.core.ports import Reading, Reject, Source, SourceCounts
 from weir.core.positions import FilePosition
+from weir.core.quarantine import Kept, spans_of
 from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
+from weir.core.topics import placeholders
 from weir.core.view import StreamView
 from weir.forwarder.books import Books
 from weir.forwarder.carried import Carried, is_gone
+from weir.forwarder.replay import NOTHING, Staged, choose, refuse_all
 
 READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
 LOAD_SPANS = 16
@@ -76,6 +80,12 @@ class Stream:
         self.mode = MODES[settings.queue.mode]
         self.source = source
         self.books = Books(state, topic, thing, epoch)
+        self.messages = Messages(
+            Identity(thing, name, epoch),
+            topic,
+            envelope=settings.envelope,
+            pipe_is_json=settings.source.format in JSON_FORMATS,
+        )
         self.line = Line(self.mode, settings.queue.max_records, settings.queue.max_bytes)
         self.line.begin_with(state.counts["pending"], state.backlog_bytes, state.gap)
         self.held_by: str | None = None
@@ -87,6 +97,7 @@ class Stream:
         self._room = 0  # what the last turn left
         self._leaving = False  # there is more room than it left
         self._cutting = False  # something arrives, and more must be cut for it than was in memory
+        self._staged = NOTHING  # of the quarantine, until the next commit
         self._recovered: tuple[FilePosition, ...] = ()  # files that are gone, and that the source does not know
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
@@ -191,6 +202,7 @@ class Stream:
             return
         if not (self.stopping or self._waits_when_full(now)):
             self._arrival = None
+            self._number(span)
             self._admit_and_cut(span, now.wall)
             return
         fits = len(span) if self.stopping else self.line.fitting(span)
@@ -201,7 +213,6 @@ class Stream:
         self.line.append(span)
 
     def _admit_and_cut(self, span: Span, wall: float) -> None:
-        self._number(span)
         self._cutting = True
         self._drop_all(self.line.admit(span), wall)
         self._go_on_cutting(wall)
@@ -222,15 +233,45 @@ class Stream:
         span.seq = self._next_seq
         self._next_seq += 1
 
+    def replay(self, kept: list[Kept], now: Now, message_bytes: int) -> dict[int, str]:
+        """Take records out of the quarantine; say which stay there, by number, and why.
+
+        A commit must be the next thing: it makes it so, and puts them into the line.
+        """
+        if FILE in placeholders(self.topic):
+            return refuse_all(kept, "the topic of its stream names the file, and a replay comes from none")
+        self._limit(now)
+        self._go_on_cutting(now.wall)
+        holds = self._waits_when_full(now)
+        taken, refused = choose(kept, self.line, message_bytes - self.topic_bytes, holds=holds)
+        replayed = self.books.committed["replayed"]
+        spans = spans_of([k.body for k in taken], replayed=replayed, at=now.wall, read_at=now.monotonic)
+        for span in spans:
+            self._number(span)
+        self._staged = Staged(spans, [k.number for k in taken], holds)
+        return refused
+
+    def _admit_replayed(self) -> None:
+        staged, self._staged = self._staged, NOTHING
+        for span in staged.spans:
+            if staged.holds or self._cutting:
+                self.line.append(span)
+            else:
+                self._admit_and_cut(span, span.at)
+        if staged.numbers:
+            self._notice("replayed", stream=self.name, records=len(staged.numbers))
+
     def drop(self, cuts: list[Cut], reason: str, wall: float) -> None:
         """Count what was cut out of the line."""
         if cuts and (records := self.books.dropped(cuts, reason, wall)):
             self._notice("dropped", stream=self.name, reason=reason, records=records, mode=self.mode.name)
 
-    def refuse(self, span: Span, index: int, detail: str, wall: float) -> None:
-        """Set aside a record that the client will never send."""
-        self.books.refused(span, index, detail, wall)
-        self._notice("quarantined", stream=self.name, reason="refused", detail=detail, place=span.place(index))
+    def set_aside(self, span: Span, index: int, reason: str, detail: str, wall: float) -> None:
+        """Set aside a record that was taken out of the line and can never be sent."""
+        self.books.unsendable(span, index, reason, detail, wall)
+        where = {"file": span.file.name} if span.file else {}
+        place = span.place(index)
+        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place)
 
     def _limit(self, now: Now) -> None:
         # Low disk counts as a full queue: what waits now is all that may wait.
@@ -281,9 +322,10 @@ class Stream:
         self.books.account(inserts)
         files = self.source.before_commit() + [file for file in self._recovered if file.changed]
         forgotten = self.source.forgotten()
-        if not (inserts or files or forgotten or self.books.changed):
+        staged = self._staged
+        if not (inserts or files or forgotten or self.books.changed or staged.numbers):
             return None
-        return self.books.change(inserts, files, forgotten)
+        return self.books.change([*inserts, *staged.spans], files, forgotten, staged.numbers)
 
     def _count(self, noticed: SourceCounts) -> None:
         for name, number in zip(SOURCE_COUNTERS, noticed, strict=True):
@@ -308,6 +350,7 @@ class Stream:
             self.line.forget(KEEP_BYTES)
         else:
             self.line.purge()
+        self._admit_replayed()
         self.line.refresh()
         self.source.after_commit(now)
 
@@ -360,13 +403,16 @@ class Stream:
             noticed=self.source.counts()._replace(skipped_files=0),  # the next source notices them again
             spans=spans,
             arrival=self._arrival if self._holds_the_last_copy else None,
-            set_aside=[entry for entry in self.books.set_aside if is_gone(entry.reject.file)],
-            losses=[] if self.source.replayable else self.books.lost_without_rows(),
+            set_aside=[one for one in self.books.set_aside if not one.had_row and is_gone(one.reject.file)],
+            losses=self.books.lost_without_rows(is_gone),
+            settled=self.books.settled_of(is_gone),
+            unfinished=self.source.unfinished(),
         )
 
     def take_back(self, carried: Carried) -> None:
         """Take over what was carried; what arrived and was not admitted is never part of a commit."""
         self._count(carried.noticed)
+        self.source.expect(carried.unfinished)
         self._arrival = carried.arrival
         self._recovered = carried.files
         if self.books.commit > carried.commit:

@@ -1,4 +1,4 @@
-"""What is out at the client: every record that was handed over and has no outcome yet.
+"""What is out at the client: every record that was handed over and has no outcome yet, and a note beside them.
 
 Owns our own count of outstanding operations and the table from operation to record. Knows nothing of why an operation
 ended.
@@ -16,6 +16,7 @@ from weir.core.span import Span
 from weir.forwarder.stream import Stream
 
 DELIVERED, UNCONFIRMED, HANDED_OVER = "delivered", "unconfirmed", "handedOver"
+OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
 
 
 class Run(NamedTuple):
@@ -38,8 +39,16 @@ class Run(NamedTuple):
 Sent = tuple[Run, int, int]
 
 
+class _NoteOut(NamedTuple):
+    """A message of QoS 1 that no record stands behind, its size as an operation, and when it was sent (monotonic s)."""
+
+    operation: Operation
+    size: int
+    at: float
+
+
 class Window:
-    """The records that are out, in the order in which they were sent."""
+    """The records that are out, in the order in which they were sent; beside them at most one note."""
 
     def __init__(self) -> None:
         """Begin with nothing out."""
@@ -47,6 +56,7 @@ class Window:
         self._bytes = 0
         self._unacknowledged = 0  # of these, QoS 0: they get no PUBACK
         self._unacknowledged_bytes = 0
+        self._note: _NoteOut | None = None
 
     def __len__(self) -> int:
         """Count the records that are out."""
@@ -75,12 +85,42 @@ class Window:
         sent = list(self._sent.values())
         self._sent.clear()
         self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
+        self._note = None
         return sent
 
     def outstanding(self) -> Outstanding:
         """Give our own count for the gate."""
         count, size = len(self._sent), self._bytes
+        if self._note is not None:
+            count, size = count + 1, size + self._note.size
         return Outstanding(count, size, count - self._unacknowledged, size - self._unacknowledged_bytes)
+
+    @property
+    def has_note(self) -> bool:
+        """Tell whether a note is out."""
+        return self._note is not None
+
+    def add_note(self, operation: Operation, size: int, at: float) -> None:
+        """Note a message that is no record; `at` is in monotonic seconds."""
+        self._note = _NoteOut(operation, size, at)
+
+    def remove_note(self, operation: Operation) -> bool:
+        """Take out the note that this is the outcome of; False if it is not ours, or not any more."""
+        found = self._note is not None and self._note.operation is operation
+        if found:
+            self._note = None
+        return found
+
+    def oldest_at(self) -> float | None:
+        """Say when the oldest of what is out was sent (monotonic seconds), None if nothing is out."""
+        first = next(iter(self._sent.values()), None)
+        ats = [] if first is None else [first[0].at]
+        ats += [] if self._note is None else [self._note.at]
+        return min(ats, default=None)
+
+    def note_is_overdue(self, sent_before: float, online_at: float) -> bool:
+        """Tell whether a note is out for so long, and had a connection for so long."""
+        return self._note is not None and max(self._note.at, online_at) <= sent_before
 
     def all(self) -> list[Sent]:
         """List what is out."""

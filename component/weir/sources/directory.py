@@ -102,11 +102,11 @@ class DirectorySource:
         self._spent = 0.0
         try:
             folder = Folder(self._settings.path or ".")
-        except PermissionError:
-            self._hold("unreadable", now)
+        except (FileNotFoundError, NotADirectoryError):
+            self._hold("missing", now)
             return
         except OSError:
-            self._hold("missing", now)
+            self._hold("unreadable", now)
             return
         self._close_folder()
         self._folder = folder
@@ -136,6 +136,9 @@ class DirectorySource:
                     return True
         except OSError:
             self._hold("unreadable", now)  # the directory itself failed in the middle; what it showed so far is true
+            return False
+        if self._files.is_hidden:
+            self._hold("unreadable", now)
             return False
         self._held_by = None
         self._files.end_scan(now)
@@ -248,10 +251,9 @@ class DirectorySource:
             self._files.goals.pop(inode, None)
 
     def _fail(self, file: Watched) -> None:
-        """Close a file that cannot be read now; the next scan tries again."""
+        """Close a file that cannot be read now; a later scan tries again."""
         self._files.open.release(file)
-        self._files.goals.pop(file.position.inode, None)
-        self._skips.add(file.position.name, file.position.inode, "io_error")
+        self._files.fail(file.position.name, file.position.inode)
 
     def _drop(self, file: Watched, reason: str, look: tuple[int, int]) -> None:
         self._files.open.release(file)
@@ -309,9 +311,19 @@ class DirectorySource:
     def counts(self) -> SourceCounts:
         """Give what was noticed since the last call."""
         files = self._files
-        counts = SourceCounts(files.truncated_bytes, files.vanished_files, self._late_bytes, self._skips.count)
-        files.truncated_bytes = files.vanished_files = self._late_bytes = self._skips.count = 0
+        counts = SourceCounts(
+            files.truncated_bytes, files.vanished_files, self._late_bytes, self._skips.count, files.possible_twins
+        )
+        files.truncated_bytes = files.vanished_files = self._late_bytes = self._skips.count = files.possible_twins = 0
         return counts
+
+    def unfinished(self) -> dict[int, int]:
+        """Give the files of which something is not accounted for, by inode, with the size they had."""
+        return self._files.unfinished()
+
+    def expect(self, files: dict[int, int]) -> None:
+        """Count those of these files as vanished that the next complete look does not show."""
+        self._files.expected.update(files)
 
     def held_by(self) -> str | None:
         """Say why nothing can be read: `missing`, `unreadable`, or None."""

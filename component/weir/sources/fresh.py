@@ -31,12 +31,19 @@ class Fresh:
         self._entries.put(inode, size.to_bytes(_SIZE_BYTES, "little") + name)
         self.bytes += size
 
+    def confirm(self, inode: int) -> None:
+        """Count what is kept as seen, and leave it as it is."""
+        self._entries.confirm(inode)
+
     def name(self, inode: int) -> bytes | None:
         entry = self._entries.get(inode)
         return None if entry is None else entry[_SIZE_BYTES:]
 
     def size(self, inode: int) -> int:
         return int.from_bytes((self._entries.get(inode) or b"")[:_SIZE_BYTES], "little")
+
+    def sizes(self) -> dict[int, int]:
+        return {inode: self.size(inode) for inode in self._entries}
 
     def drop(self, inode: int) -> None:
         self.bytes -= self.size(inode)

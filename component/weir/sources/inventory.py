@@ -21,11 +21,13 @@ from weir.sources.descriptors import Descriptors
 from weir.sources.formats import JSON, READABLE, by_name
 from weir.sources.fresh import Fresh
 from weir.sources.gone import Gone
-from weir.sources.scan import Seen
+from weir.sources.scan import IO_ERROR, Seen
 from weir.sources.shelf import UNSEEN, Kept, Roll
 from weir.sources.skips import Skips
 from weir.sources.watched import Watched
 
+FAILED_SCANS: Final = 60  # until a file that could not be read is tried again: a bad disk takes seconds to say so
+MAX_FAILED: Final = 10_000  # so many of them are remembered
 MAX_STEPS: Final = 2_000  # files that one scan finds gone, or due to be finished; the others are in the next ones
 
 
@@ -68,15 +70,19 @@ class Inventory:
         self.retired: list[Retired] = []
         self.line: deque[int] = deque()
         self.again: list[int] = []  # new files that were not where the scan saw them
+        self.expected: dict[int, int] = {}  # what an earlier source did not finish, and no scan has shown yet
+        self._failed: dict[int, int] = {}  # could not be read, and up to which scan they are left alone
         self.goals: dict[int, int] = {}  # of the files the first scan showed: how far they are to be read
         self.unverified = array("Q")  # known files that look done, to be looked at when there is time
         self.scan = 0  # the number of the scan that goes on, or of the last one
         self.was_shown = False  # a scan has come to its end
         self.truncated_bytes = 0
         self.vanished_files = 0
+        self.possible_twins = 0
         self._clock = clock
         self._wishes: list[Wish] = []
         self._found = False  # this scan shows at least one file
+        self._hidden: list[Seen] = []  # this scan shows that they are there, and no more
         self._is_bare = False  # the last one showed none
         self._woken = 0
         for position in known:
@@ -119,11 +125,18 @@ class Inventory:
         self.fresh.drop(inode)
         self.goals.pop(inode, None)
 
+    def fail(self, name: bytes, inode: int) -> None:
+        """Count a file that the disk did not give, and leave it alone for a while."""
+        if len(self._failed) < MAX_FAILED:
+            self._failed[inode] = self.scan + FAILED_SCANS
+        self.skip(name, inode, IO_ERROR)
+
     # The roll call
 
     def begin_scan(self) -> None:
         self.scan += 1
         self._found = False
+        self._hidden.clear()
         self._woken = 0
         self.unverified = array("Q")
         self.rest.turn_over()
@@ -131,10 +144,15 @@ class Inventory:
 
     def meet(self, seen: Seen, now: float) -> bool:
         """Take note of one entry of the directory; say whether its file has to be looked into."""
+        if self.expected:
+            self.expected.pop(seen.inode, None)
         if seen.kind is not None:
-            self.skips.add(seen.name, seen.inode, seen.kind)
+            self._meet_unreadable(seen)
             return False
         self._found = self._found or seen.matches
+        if self._failed and self._is_left_alone(seen.inode):
+            self._pass_by(seen)
+            return False
         file = self.live.get(seen.inode)
         if file is not None:
             self._meet_live(file, seen, now)
@@ -147,6 +165,34 @@ class Inventory:
         if seen.matches:
             self._meet_new(seen)
         return False
+
+    def _meet_unreadable(self, seen: Seen) -> None:
+        if not seen.is_hidden:
+            self.skips.add(seen.name, seen.inode, str(seen.kind))
+            return
+        if len(self._hidden) < MAX_STEPS:
+            self._hidden.append(seen)
+        self._pass_by(seen)
+
+    def _is_left_alone(self, inode: int) -> bool:
+        if self._failed.get(inode, 0) > self.scan:
+            return True
+        self._failed.pop(inode, None)
+        return False
+
+    def _pass_by(self, seen: Seen) -> None:
+        """Note that a file is there, and look no further."""
+        self.skips.confirm(seen.name, seen.inode)
+        self.rest.confirm(seen.inode)
+        self.fresh.confirm(seen.inode)
+        file = self.live.get(seen.inode)
+        if file is not None:
+            file.scan = self.scan
+
+    @property
+    def is_hidden(self) -> bool:
+        """Tell whether this scan shows files, and none that can be looked at: so it is the directory that cannot."""
+        return bool(self._hidden) and not self._found
 
     def _meet_live(self, file: Watched, seen: Seen, now: float) -> None:
         self.skips.confirm(seen.name, seen.inode)
@@ -211,10 +257,13 @@ class Inventory:
 
     def end_scan(self, now: float) -> None:
         """Find who was not called. A scan without any file may be of an unmounted directory: it says nothing."""
+        for seen in self._hidden:
+            self.skips.add(seen.name, seen.inode, str(seen.kind))
         for file in list(self.live.values()):
             if file.scan != self.scan:
                 self._miss(file, now, for_good=self._found)
         if self._found:
+            self._miss_expected()
             self._miss_resting()
             self._miss_fresh()
             self.skips.end_scan()
@@ -228,7 +277,7 @@ class Inventory:
     @property
     def are_all_missing(self) -> bool:
         """Tell whether files are to be read, and the last scan did not show any."""
-        return self._is_bare and bool(self.goals or len(self.fresh))
+        return self._is_bare and bool(self.goals or len(self.fresh) or self.expected)
 
     def _size_of(self, inode: int) -> int:
         file = self.live.get(inode)
@@ -286,6 +335,13 @@ class Inventory:
     def _grace(self, file: Watched) -> float:
         return self.settings.done_seconds if file.parted else self.settings.settle_seconds
 
+    def _miss_expected(self) -> None:
+        for inode, size in self.expected.items():
+            known = [kept.position for kept in self.known(self.rest.get(inode), inode)]
+            is_counted = any(position.beyond for position in known)  # as a file that rested, sooner or later
+            self.vanished_files += size > 0 and not is_counted and all(each.position < size for each in known)
+        self.expected.clear()
+
     def _miss_resting(self) -> None:
         for inode in self.rest.missing()[:MAX_STEPS]:
             for kept in self.known(self.rest.pop(inode), inode):
@@ -294,9 +350,9 @@ class Inventory:
 
     def _miss_fresh(self) -> None:
         for inode in self.fresh.missing():
+            self.vanished_files += self.fresh.size(inode) > 0
             self.fresh.drop(inode)
             self.goals.pop(inode, None)
-            self.vanished_files += 1
 
     def retire(self, position: FilePosition, read_to: int) -> None:
         """Let go of a position whose bytes are not there any more; it is kept until all of it is settled."""
@@ -305,6 +361,15 @@ class Inventory:
             position.gone_since = self._clock()
             position.changed = True
         self.retired.append(Retired(position, read_to))
+
+    def unfinished(self) -> dict[int, int]:
+        """Give the files of which something is not accounted for, by inode, with the size they have."""
+        live = {
+            inode: max(file.size, file.read_to)
+            for inode, file in self.live.items()
+            if file.position.gone_since is None and (file.unread or file.position.changed or not file.accounted)
+        }
+        return {**self.expected, **self.fresh.sizes(), **live}
 
     def unread(self) -> tuple[int, int]:
         """Count the bytes that were not read yet and the files they are in."""

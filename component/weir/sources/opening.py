@@ -44,13 +44,15 @@ class Opener:
         inventory.gone.pop(seen.inode)
         self._let_go(verdict, known)
         is_known = any(verdict.position is kept.position for kept in known)
-        if not is_known and not verdict.lost_bytes and not seen.matches:
+        is_kin = is_known or verdict.position.position or verdict.twins
+        if not is_kin and not seen.matches:
             os.close(found.fd)  # another file, which nobody asked for
             return
         self._go_on(found, verdict.position, seen, now)
 
     def _let_go(self, verdict: Recognised, known: list[Kept]) -> None:
         self._inventory.truncated_bytes += verdict.lost_bytes
+        self._inventory.possible_twins += verdict.twins
         mtimes = {id(kept.position): kept.mtime for kept in known}
         for other in verdict.others:
             if other.gone_since is None:
@@ -123,7 +125,7 @@ class Opener:
             return recognise(found, self._inventory.stream, known, same_boot=same_boot)
         except OSError:
             os.close(found.fd)
-            self._inventory.skip(found.name, found.inode, "io_error")
+            self._inventory.fail(found.name, found.inode)
             return None
 
     def _find(self, folder: Folder | None, name: bytes, inode: int) -> Found | None:

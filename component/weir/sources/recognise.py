@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from weir.core.positions import FilePosition
-from weir.sources.identity import birth_time, head_matches, head_of, tail_matches, tail_of
+from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.sources.identity import TAIL_BYTES, birth_time, head_matches, head_of, tail_matches, tail_of
+from weir.sources.lines import BLOCK
+
+_READ_BYTES: Final = 1 << 20
 
 
 class Recognised(NamedTuple):
-    """Where to go on, which known positions this file has nothing to do with, and the bytes it lost."""
+    """Where to go on, and which known positions this file has nothing to do with.
+
+    Of a file that lost its end also how many bytes that were, and how many records at most are read once more.
+    """
 
     position: FilePosition
     others: list[FilePosition]
-    lost_bytes: int
+    lost_bytes: int = 0
+    twins: int = 0
 
 
 class Found(NamedTuple):
@@ -43,12 +50,11 @@ def recognise(found: Found, stream: int, known: Sequence[FilePosition], *, same_
             found.fd, last, read_to=last.reach, tail=last.tail, tail_at=last.position
         ):
             others = [each for each in known if each is not last]
-            return Recognised(last, others, 0)
-        if not same_boot and proven and _is_cut_off(found, last):
-            cut_off = _at_end(found, last)
-            return Recognised(cut_off, list(known), last.reach - found.size)
+            return Recognised(last, others)
+        if not same_boot and last.head_length and head_matches(found.fd, last.head, last.head_length):
+            return _after_power_cut(found, last, list(known))
     position = _begin(found, stream, birth, last.generation + 1 if last else 0)
-    return Recognised(position, list(known), 0)
+    return Recognised(position, list(known))
 
 
 def is_intact(fd: int, known: FilePosition, *, read_to: int, tail: bytes, tail_at: int) -> bool:
@@ -60,11 +66,53 @@ def is_intact(fd: int, known: FilePosition, *, read_to: int, tail: bytes, tail_a
     )
 
 
-def _is_cut_off(found: Found, last: FilePosition) -> bool:
-    """Tell whether a file is the beginning of what it was, and not what a writer that truncated it began anew."""
-    if found.size >= last.reach or not last.head_length or not head_matches(found.fd, last.head, last.head_length):
-        return False
-    return found.size < last.position or tail_matches(found.fd, last.tail, last.position)
+def _after_power_cut(found: Found, last: FilePosition, known: list[FilePosition]) -> Recognised:
+    """Go on where the file is proven to be what was read, or at its start where that is nowhere.
+
+    A power cut takes the end of a file that nobody has synced, and its writer may have written on since. But a writer
+    may have begun the file anew as well, with the same first line. The rungs tell the two apart. What lies above the
+    highest one that holds may be old or new, so it is read, as a new generation: what is written there now are new
+    records, which must not have the ids of the lost ones.
+    """
+    rungs = [*last.rungs, Rung(last.position, last.tail[:RUNG_HASH_BYTES])] if last.tail else last.rungs
+    ats = [rung.at for rung in rungs if rung.at > last.head_length and _holds(found, rung)]
+    at = max((at for at in ats if _is_telling(found.fd, at)), default=0)
+    # From here on it is not the old one.
+    end = min((rung.at for rung in rungs if rung.at > at and rung.at not in ats), default=last.reach)
+    position = _begin(found, last.stream, last.birth, last.generation + 1)
+    twins = _count_settled(found, last, at, min(end, found.size))
+    if not at:
+        return Recognised(position, known, 0, twins)
+    position.format = last.format
+    position.position = at
+    position.tail = tail_of(found.fd, at)
+    position.rungs = [rung for rung in last.rungs if rung.at < at]
+    return Recognised(position, known, max(0, last.reach - found.size), twins)
+
+
+def _holds(found: Found, rung: Rung) -> bool:
+    return rung.at <= found.size and tail_of(found.fd, rung.at)[:RUNG_HASH_BYTES] == rung.tail
+
+
+def _is_telling(fd: int, at: int) -> bool:
+    """Tell whether the bytes before a rung are of this place only: a file of nothing but equal lines proves nothing."""
+    block = os.pread(fd, BLOCK, max(0, at - BLOCK))[:at]
+    return block.find(block[-TAIL_BYTES:]) == max(0, len(block) - TAIL_BYTES)
+
+
+def _count_settled(found: Found, last: FilePosition, begin: int, end: int) -> int:
+    """Count the records in a part of the file of which the known position says that they are accounted for."""
+    runs = ((max(low, begin), min(high, end)) for low, high in ((0, last.position), *last.beyond))
+    return sum(_count_records(found.fd, low, high) for low, high in runs if low < high)
+
+
+def _count_records(fd: int, begin: int, end: int) -> int:
+    """Count the lines in a part of a file, with one that has no end yet; blank lines count as well."""
+    lines, last = 0, b"\n"
+    while begin < end and (data := os.pread(fd, min(_READ_BYTES, end - begin), begin)):
+        lines, last = lines + data.count(b"\n"), data[-1:]
+        begin += len(data)
+    return lines + (last != b"\n")
 
 
 def _begin(found: Found, stream: int, birth: int | None, generation: int) -> FilePosition:
@@ -80,19 +128,6 @@ def _begin(found: Found, stream: int, birth: int | None, generation: int) -> Fil
         fmt="",
     )
     position.changed = True
-    return position
-
-
-def _at_end(found: Found, last: FilePosition) -> FilePosition:
-    """Go on at the end of a file that lost its tail in a power cut.
-
-    As a new generation: what is written there now are new records, which must not have the ids of the lost ones.
-    """
-    position = _begin(found, last.stream, last.birth, last.generation + 1)
-    position.format = last.format
-    position.position = min(last.position, found.size)
-    position.beyond = [(low, min(high, found.size)) for low, high in last.beyond if low < found.size]
-    position.tail = tail_of(found.fd, position.position)
     return position
 
 

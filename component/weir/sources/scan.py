@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 _NEVER_ENDS: Final = (".tmp", ".part", "~")
+IO_ERROR: Final = "io_error"
+UNREADABLE: Final = "unreadable"
 _KINDS: Final = (
     (stat.S_ISLNK, "symlink"),
     (stat.S_ISFIFO, "fifo"),
@@ -23,7 +25,10 @@ _KINDS: Final = (
 
 
 class Seen(NamedTuple):
-    """One entry that matters; `kind` says why it cannot be read, `matches` whether the pattern asks for it."""
+    """One entry that matters; `kind` says why it cannot be read, `matches` whether the pattern asks for it.
+
+    Of one that cannot be looked at (`is_hidden`) nothing is known but the name and the inode.
+    """
 
     name: bytes
     inode: int
@@ -31,6 +36,10 @@ class Seen(NamedTuple):
     mtime: int
     kind: str | None = None
     matches: bool = True
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.kind in {IO_ERROR, UNREADABLE}
 
 
 class Folder:
@@ -78,7 +87,10 @@ def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], known: Callabl
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return None  # gone between the two looks; any other failure is one of the directory
+        return None  # gone between the two looks
+    except OSError as error:  # of this entry alone, or of all: whoever has seen them all can tell
+        reason = UNREADABLE if isinstance(error, PermissionError) else IO_ERROR
+        return Seen(os.fsencode(name), entry.inode(), 0, 0, reason, matches)
     if stat.S_ISDIR(status.st_mode):
         return None
     kind = None if stat.S_ISREG(status.st_mode) else kind_of(status.st_mode)

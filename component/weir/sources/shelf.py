@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from weir.core.positions import FilePosition
+from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
 
 T = TypeVar("T")
 
 UNSEEN: Final = -1  # as a modification time: not looked at by this process yet
 
-# position, modification time; then: unchanged since, missing since, birth, row, generation, head, head length, tail,
-# format, length of the name, number of ranges beyond. The name and the ranges follow.
-_FIRST: Final = Struct("<Qq")
-_HEADER: Final = Struct("<QqddqQI17pH17p8pHI")
+# position, modification time, where the name begins; then: unchanged since, missing since, birth, row, generation,
+# head, head length, tail, format, length of the name, number of ranges beyond. Rungs, name and ranges follow.
+_FIRST: Final = Struct("<QqH")
+_HEADER: Final = Struct("<QqHddqQI17pH17p8pHI")
+_RUNG: Final = Struct(f"<Q{RUNG_HASH_BYTES}s")
 _NEVER: Final = -1.0
 _NO_BIRTH: Final = -(1 << 63)
 
@@ -35,9 +36,11 @@ class Kept(NamedTuple):
 
 def pack(position: FilePosition, *, mtime: int = UNSEEN, since: float = 0.0) -> bytes:
     ranges = array("Q", [edge for pair in position.beyond for edge in pair])
+    rungs = b"".join(_RUNG.pack(*rung) for rung in position.rungs)
     header = _HEADER.pack(
         position.position,
         mtime,
+        _HEADER.size + len(rungs),
         since,
         _NEVER if position.gone_since is None else position.gone_since,
         _NO_BIRTH if position.birth is None else position.birth,
@@ -50,17 +53,18 @@ def pack(position: FilePosition, *, mtime: int = UNSEEN, since: float = 0.0) -> 
         len(position.name),
         len(position.beyond),
     )
-    return header + position.name + ranges.tobytes()
+    return header + rungs + position.name + ranges.tobytes()
 
 
 def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
     """Give the positions of one inode, in the order they were put here."""
     start = 0
     while start < len(entries):
-        (at, mtime, since, gone, birth, number, generation, head, length, tail, fmt, named, beyond) = (
+        (at, mtime, name_at, since, gone, birth, number, generation, head, length, tail, fmt, named, beyond) = (
             _HEADER.unpack_from(entries, start)
         )
-        start += _HEADER.size
+        rungs = entries[start + _HEADER.size : start + name_at]
+        start += name_at
         position = FilePosition(
             stream=stream,
             name=entries[start : start + named],
@@ -78,6 +82,7 @@ def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
         position.position = at
         position.beyond = list(zip(edges[::2], edges[1::2], strict=True))
         position.tail = tail
+        position.rungs = [Rung(*rung) for rung in _RUNG.iter_unpack(rungs)]
         position.gone_since = None if gone == _NEVER else gone
         yield Kept(position, mtime, since)
 
@@ -86,21 +91,21 @@ def count(entries: bytes) -> int:
     """Count the positions of one inode, without unpacking them."""
     number = start = 0
     while start < len(entries):
-        *_, named, beyond = _HEADER.unpack_from(entries, start)
-        start += _HEADER.size + named + 16 * beyond
+        _, _, name_at, *_, named, beyond = _HEADER.unpack_from(entries, start)
+        start += name_at + named + 16 * beyond
         number += 1
     return number
 
 
 def matches(entry: bytes, name: bytes, size: int, mtime: int) -> bool:
     """Tell, without unpacking, whether this is one position, fully read, and its file looks as it did."""
-    if len(entry) != _HEADER.size + len(name) or not entry.endswith(name):
+    if not entry.endswith(name):
         return False
-    return _FIRST.unpack_from(entry) == (size, mtime)
+    return _FIRST.unpack_from(entry) == (size, mtime, len(entry) - len(name))
 
 
 def unchanged_since(entry: bytes) -> float:
-    return float(_HEADER.unpack_from(entry)[2])
+    return float(_HEADER.unpack_from(entry)[3])
 
 
 class Roll(Generic[T]):
@@ -118,6 +123,10 @@ class Roll(Generic[T]):
 
     def __contains__(self, key: int) -> bool:
         return key in self._seen or key in self._rest
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._seen
+        yield from self._rest
 
     def get(self, key: int) -> T | None:
         value = self._seen.get(key)

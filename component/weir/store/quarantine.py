@@ -6,13 +6,22 @@ Owns what is kept of a record. Knows nothing of why it was set aside, nor of tra
 from __future__ import annotations
 
 import sqlite3
+import zlib
+from collections.abc import Sequence
 
 from weir.core.changes import SetAside
+from weir.core.quarantine import Entry, Held
 from weir.store import rows
+from weir.store.connection import translated
 
 ROW_BYTES = 200  # what a row costs beside the record in it and the name of its file
 
 _COLUMNS = "record, stream, at, reason, detail, topic, file, file_name, place, size, digest, crc, body"
+_ENTRY = (
+    "SELECT quarantine.id, record, name, at, reason, detail, topic, file_name, place, size, length(body)"
+    " FROM quarantine JOIN stream ON stream.id = quarantine.stream"
+)
+_COST = f"coalesce(sum(length(body) + length(file_name) + {ROW_BYTES}), 0)"
 
 
 class Quarantine:
@@ -22,23 +31,29 @@ class Quarantine:
         """Count what it holds."""
         self._database = database
         self._max_bytes = max_bytes
-        self._bytes: int = database.execute(
-            f"SELECT coalesce(sum(length(body) + length(file_name) + {ROW_BYTES}), 0) FROM quarantine"
-        ).fetchone()[0]
+        self._bytes = self._one(f"SELECT {_COST} FROM quarantine")
 
-    def keep(self, stream: int, entry: SetAside) -> None:
-        """Keep a record, or only that there was one, or nothing of it where there is no room for that either."""
+    # -- within a transaction of the store ----------------------------------------------------------------------------
+
+    def keep(self, stream: int, entries: Sequence[SetAside]) -> None:
+        """Keep records, or only that there was one, or nothing of it where there is no room for that either."""
+        left_out = sum(not self._keep(stream, entry) for entry in entries)
+        if left_out:
+            self._database.execute("UPDATE store SET not_kept = not_kept + ?", (left_out,))
+
+    def _keep(self, stream: int, entry: SetAside) -> bool:
         file = entry.reject.file
         size = ROW_BYTES + (len(file.name) if file else 0)
         room = self._max_bytes - self._bytes - size
         if room < 0:
-            return  # the counters have it; a row for each bad line would fill the disk in the end
+            return False  # the counters have it; a row for each bad line would fill the disk in the end
         kept = entry.reject.kept if len(entry.reject.kept) <= room else b""
         self._bytes += size + len(kept)
         self._database.execute(
             f"INSERT INTO quarantine ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             rows.quarantine_row(stream, entry, kept),
         )
+        return True
 
     def take(self, stream: int, chunk: int, left: int, at: float) -> None:
         """Take over a row of the backlog that is not what was written, whatever its size."""
@@ -50,3 +65,64 @@ class Quarantine:
         )
         self._database.execute("DELETE FROM chunk WHERE id = ?", (chunk,))
         self._database.execute("DELETE FROM cut WHERE id = ?", (chunk,))
+        self._bytes = self._one(f"SELECT {_COST} FROM quarantine")
+
+    def remove(self, numbers: Sequence[int]) -> int:
+        """Remove entries, and have their room again; say how many there were."""
+        if not numbers:
+            return 0
+        self._bytes -= self._one(f"SELECT {_COST} FROM quarantine WHERE {_among(numbers)}", *numbers)
+        return self._database.execute(f"DELETE FROM quarantine WHERE {_among(numbers)}", numbers).rowcount
+
+    def forget_not_kept(self) -> int:
+        """Forget how many had no row; say how many that were."""
+        not_kept = self._one("SELECT not_kept FROM store")
+        self._database.execute("UPDATE store SET not_kept = 0")
+        return not_kept
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def held(self) -> Held:
+        """Say how much is held."""
+        with translated():
+            return Held(
+                entries=self._one("SELECT count(*) FROM quarantine"),
+                bytes=self._bytes,
+                not_kept=self._one("SELECT not_kept FROM store"),
+                newest=self._one("SELECT coalesce(max(id), 0) FROM quarantine"),
+            )
+
+    def page(self, after: int, upto: int, most: int) -> list[Entry]:
+        """List the first entries with after < number <= upto, at most so many, in order."""
+        return self._entries("quarantine.id > ? AND quarantine.id <= ?", after, upto, most=most)
+
+    def found(self, numbers: Sequence[int]) -> list[Entry]:
+        """List those of these entries that there are, in order."""
+        return self._entries(_among(numbers), *numbers, most=len(numbers))
+
+    def _entries(self, where: str, *values: int, most: int) -> list[Entry]:
+        with translated():
+            found = self._database.execute(f"{_ENTRY} WHERE {where} ORDER BY quarantine.id LIMIT ?", (*values, most))
+            return [Entry(*row) for row in found]
+
+    def piece(self, number: int, offset: int, size: int) -> bytes:
+        """Give a part of what was kept."""
+        with translated():
+            row = self._database.execute(
+                "SELECT substr(body, ?, ?) FROM quarantine WHERE id = ?", (offset + 1, size, number)
+            ).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def bodies(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        """Give what was kept of these entries, but for what is not as it was written."""
+        with translated():
+            found = self._database.execute(f"SELECT id, crc, body FROM quarantine WHERE {_among(numbers)}", numbers)
+            return {number: body for number, crc, body in found if zlib.crc32(body) == crc}
+
+    def _one(self, statement: str, *values: int) -> int:
+        found: int = self._database.execute(statement, values).fetchone()[0]
+        return found
+
+
+def _among(numbers: Sequence[int]) -> str:
+    return f"quarantine.id IN ({','.join('?' * len(numbers))})"

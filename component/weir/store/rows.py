@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from weir.core.accounting import COUNTERS, Counts
 from weir.core.changes import SetAside
-from weir.core.positions import FilePosition
+from weir.core.positions import FilePosition, Rung
 from weir.core.span import Span
 from weir.store.schema import SEQ_MASK, STREAM_SHIFT
 
@@ -72,14 +72,23 @@ def span_of(row: Row, find: Callable[[int], FilePosition | None]) -> Span | None
 
 def hot_position(file: FilePosition) -> list[Any]:
     """Give what changes often of a position, as it lies in its stream's row."""
-    return [file.number, file.position, file.tail.hex(), file.beyond]
+    return [file.number, file.position, file.tail.hex(), file.beyond, _rungs(file)]
 
 
 def set_hot_position(file: FilePosition, hot: Sequence[Any]) -> None:
     """Take over what the stream's row says of a position."""
-    _, file.position, tail, beyond = hot
+    _, file.position, tail, beyond, rungs = hot
     file.tail = bytes.fromhex(tail)
     file.beyond = [(low, high) for low, high in beyond]
+    _set_rungs(file, rungs)
+
+
+def _rungs(file: FilePosition) -> list[Any]:
+    return [[rung.at, rung.tail.hex()] for rung in file.rungs]
+
+
+def _set_rungs(file: FilePosition, rungs: Iterable[Sequence[Any]]) -> None:
+    file.rungs = [Rung(at, bytes.fromhex(tail)) for at, tail in rungs]
 
 
 def file_row(file: FilePosition) -> Row:
@@ -97,12 +106,13 @@ def file_row(file: FilePosition) -> Row:
         file.position,
         file.tail,
         json.dumps(file.beyond),
+        json.dumps(_rungs(file)),
     )
 
 
 def file_of(row: Row) -> FilePosition:
     """Make the position of a file row."""
-    number, stream, name, inode, birth, head, head_length, generation, fmt, gone, position, tail, beyond = row
+    number, stream, name, inode, birth, head, head_length, generation, fmt, gone, position, tail, beyond, rungs = row
     file = FilePosition(
         stream=stream,
         name=name,
@@ -117,6 +127,7 @@ def file_of(row: Row) -> FilePosition:
     file.gone_since = gone
     file.position, file.tail = position, tail
     file.beyond = [(low, high) for low, high in json.loads(beyond)]
+    _set_rungs(file, json.loads(rungs))
     return file
 
 

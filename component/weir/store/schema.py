@@ -11,7 +11,8 @@ Weir tables and columns are only added.
     chunk       one row a span that is pending: immutable; its id is stream and order of arrival
     cut         what is gone of a chunk; the only part of a backlog that changes
     loss        what was dropped, by stream, topic and reason
-    quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then
+    quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then; its id is
+                never used again, since people name entries by it. `not_kept` in `store` counts those without a row
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ CREATE TABLE store (
     clean INTEGER NOT NULL, boot TEXT NOT NULL,
     possible_twins INTEGER NOT NULL DEFAULT 0, state_lost INTEGER NOT NULL DEFAULT 0,
     thing TEXT NOT NULL DEFAULT '', duplicate_bound INTEGER NOT NULL DEFAULT 0,
-    unanswered INTEGER NOT NULL DEFAULT 0, bytes_written INTEGER NOT NULL DEFAULT 0
+    unanswered INTEGER NOT NULL DEFAULT 0, bytes_written INTEGER NOT NULL DEFAULT 0,
+    not_kept INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, mode TEXT, commits INTEGER NOT NULL DEFAULT 0,
@@ -56,7 +58,7 @@ CREATE TABLE file (
     id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, name BLOB NOT NULL,
     inode INTEGER NOT NULL, birth INTEGER, head BLOB NOT NULL, head_length INTEGER NOT NULL,
     generation INTEGER NOT NULL, format TEXT NOT NULL, gone_since REAL,
-    position INTEGER NOT NULL, tail BLOB NOT NULL, beyond TEXT NOT NULL
+    position INTEGER NOT NULL, tail BLOB NOT NULL, beyond TEXT NOT NULL, rungs TEXT NOT NULL
 ) STRICT;
 CREATE TABLE chunk (
     id INTEGER PRIMARY KEY, n INTEGER NOT NULL, file INTEGER NOT NULL, "offset" INTEGER NOT NULL, at REAL NOT NULL,
@@ -73,7 +75,7 @@ CREATE TABLE loss (
     PRIMARY KEY (stream, topic, reason)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY, record BLOB NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
     reason TEXT NOT NULL, detail TEXT NOT NULL,
     topic TEXT NOT NULL, file INTEGER NOT NULL, file_name BLOB NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,
     digest BLOB NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL

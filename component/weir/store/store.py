@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from weir.core.changes import Change, StoreState, StreamState
-from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
+from weir.core.errors import StoreFailed, StoreUnusable
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.store import rows
+from weir.store.connection import check_pages, configure, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.files import FileTable
 from weir.store.quarantine import Quarantine
@@ -58,8 +59,8 @@ class Store:
         self._database = self._open()
         self._files = FileTable(self._database)
         directory.keep_reserve()
-        with _or_closed(self._database), _translated():
-            self._quarantine = Quarantine(self._database, quarantine_max_bytes)
+        with or_closed(self._database), translated():
+            self.quarantine = Quarantine(self._database, quarantine_max_bytes)
             self._bytes_written = self._one("SELECT bytes_written FROM store")
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -74,18 +75,18 @@ class Store:
             raise StoreFailed(message) from error
         except sqlite3.DatabaseError:
             pass  # it was moved aside
-        with _translated():
+        with translated():
             return self._open_or_create()
 
     def _open_or_create(self) -> sqlite3.Connection:
         self.directory.make_database()
         database = sqlite3.connect(self.directory.database, isolation_level=None)
-        with _or_closed(database):
+        with or_closed(database):
             try:
-                _configure(database)
+                configure(database)
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if self._doubted:
-                    _check_pages(database)
+                    check_pages(database)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
@@ -116,7 +117,7 @@ class Store:
 
     def state(self) -> StoreState:
         """Say what is true of the store as a whole."""
-        with _translated():
+        with translated():
             row = self._database.execute(
                 "SELECT epoch, epoch_since, clean, boot, thing, possible_twins, state_lost, duplicate_bound, unanswered"
                 " FROM store"
@@ -167,7 +168,7 @@ class Store:
 
     def streams(self) -> list[StreamState]:
         """List every stream that ever had a place here, with what is known of it."""
-        with _translated():
+        with translated():
             found = self._database.execute(
                 f"SELECT id, name, mode, commits, backlog_bytes, sequence, positions, {', '.join(COLUMNS)}"
                 " FROM stream ORDER BY id"
@@ -199,7 +200,7 @@ class Store:
     def load(self, stream: int, gap: Gap, limit: int, *, newest: bool) -> Loaded:
         """Load at most `limit` spans from one end of a gap."""
         order = "DESC" if newest else "ASC"
-        with _translated():
+        with translated():
             found = self._database.execute(
                 'SELECT chunk.id, n, file, "offset", at, crc, ends, extents, body, settled, attempts'
                 " FROM chunk LEFT JOIN cut ON cut.id = chunk.id"
@@ -223,7 +224,7 @@ class Store:
 
     def holds(self, file: FilePosition) -> bool:
         """Tell whether a record of this file is still in the backlog."""
-        with _translated():  # the index leaves out pipes, and is used only where the statement does
+        with translated():  # the index leaves out pipes, and is used only where the statement does
             return self._one("SELECT 1 FROM chunk WHERE file > 0 AND file = ? LIMIT 1", file.number) is not None
 
     # -- the commit ---------------------------------------------------------------------------------------------------
@@ -242,21 +243,19 @@ class Store:
     def _write(self, change: Change, generation: int) -> None:
         self._files.write(change)
         stream = change.stream
+        _all_there(len(change.replayed), self.quarantine.remove(change.replayed), "entries of the quarantine")
         many = self._database.executemany
         many("INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?,?)", (rows.chunk_row(stream, span) for span in change.inserts))
         cuts = (rows.cut_row(stream, span, generation) for span in change.cuts)
         many("INSERT OR REPLACE INTO cut VALUES (?,?,?,?,?)", cuts)
         gone = [(rows.chunk_id(stream, span.seq),) for span in change.removals]
         removed = many("DELETE FROM chunk WHERE id = ?", gone).rowcount if gone else 0
-        if removed != len(gone):  # counting follows what the store really changed
-            message = f"{len(gone) - removed} rows of the backlog are not there"
-            raise StoreFailed(message)
+        _all_there(len(gone), removed, "rows of the backlog")
         many("DELETE FROM cut WHERE id = ?", gone)
         for seq, left in change.damaged:
-            self._quarantine.take(stream, rows.chunk_id(stream, seq), left, self._clock())
+            self.quarantine.take(stream, rows.chunk_id(stream, seq), left, self._clock())
         self._write_losses(change)
-        for entry in change.set_aside:
-            self._quarantine.keep(stream, entry)
+        self.quarantine.keep(stream, change.set_aside)
         self._write_stream(change)
 
     def _write_stream(self, change: Change) -> None:
@@ -281,16 +280,27 @@ class Store:
             ((change.stream, x.topic, x.reason, x.first, x.last, x.records, x.bytes) for x in change.losses),
         )
 
+    def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
+        """Remove entries of the quarantine for good, and with `not_kept` the count of those without a row.
+
+        Say how many were removed, or were without a row.
+        """
+        with self._transaction():
+            removed = self.quarantine.remove(numbers)
+            removed += self.quarantine.forget_not_kept() if not_kept else 0
+        self._checkpoint()
+        return removed
+
     # -- keeping house ------------------------------------------------------------------------------------------------
 
     def law(self) -> list[tuple[str, int, int]]:
         """Check the law in full, against the rows: (stream, unaccounted, miscounted) of each stream where it fails."""
-        with _translated():
+        with translated():
             return [row for row in self._database.execute(LAW).fetchall() if row[1] or row[2]]
 
     def losses(self) -> list[tuple[str, str, str, float, float, int, int]]:
         """List what was dropped: stream, topic, reason, first and last time, records, bytes."""
-        with _translated():
+        with translated():
             return self._database.execute(
                 "SELECT name, topic, reason, first, last, records, loss.bytes FROM loss JOIN stream ON id = stream"
                 " ORDER BY name, last DESC"
@@ -298,7 +308,7 @@ class Store:
 
     def oldest_at(self) -> float | None:
         """Say when the oldest record in the backlog was read, in wall time; None if there is none."""
-        with _translated():
+        with translated():
             streams = self._database.execute("SELECT id FROM stream").fetchall()
             ats = [
                 self._one("SELECT at FROM chunk WHERE id > ? ORDER BY id LIMIT 1", rows.chunk_id(stream, 0))
@@ -309,7 +319,7 @@ class Store:
 
     def updated(self) -> float | None:
         """Say when the last commit that changed a stream was made, in wall time."""
-        with _translated():
+        with translated():
             at: float | None = self._one("SELECT max(updated) FROM stream")
         return at or None
 
@@ -324,7 +334,7 @@ class Store:
         Where the disk is nearly full, large is what would soon not fit: so a full disk can be counted on for good.
         """
         wal = Path(f"{self.directory.database}-wal")
-        with self._room_to_count(), _translated():
+        with self._room_to_count(), translated():
             size = wal.stat().st_size if wal.exists() else 0
             if not always and size < min(CHECKPOINT_BYTES, self.directory.free_bytes() // 2):
                 return
@@ -348,7 +358,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._room_to_count(), _translated():
+        with self._room_to_count(), translated():
             self._database.execute("BEGIN IMMEDIATE")
             yield
             self._database.execute("COMMIT")
@@ -363,47 +373,8 @@ class Store:
             self._database.close()
 
 
-@contextlib.contextmanager
-def _or_closed(database: sqlite3.Connection) -> Iterator[None]:
-    """Close the database if what follows fails: left open, it would lock out the next attempt."""
-    try:
-        yield
-    except BaseException:
-        database.close()
-        raise
-
-
-def _configure(database: sqlite3.Connection) -> None:
-    """Use the database the one way it is ever used.
-
-    One connection, exclusive, no memory map: SQLite before 3.51.3 can corrupt a log that two connections write. FULL:
-    with NORMAL a power cut takes back what was committed. secure_delete is on by default in some builds and makes
-    removing a backlog three times slower and forty times the writes.
-    """
-    for pragma in (
-        "locking_mode=EXCLUSIVE",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "secure_delete=OFF",
-        "wal_autocheckpoint=0",
-        "mmap_size=0",
-        "cache_size=-1024",
-        "temp_store=MEMORY",
-    ):
-        database.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _check_pages(database: sqlite3.Connection) -> None:
-    found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        message = f"{type(error).__name__}: {error}"
-        kind = StoreDamaged if type(error) is sqlite3.DatabaseError else StoreFailed
-        raise kind(message) from error
+def _all_there(wanted: int, removed: int, what: str) -> None:
+    """Count by what the store really changed. Raises `StoreFailed` where it did not remove all that it was to."""
+    if removed != wanted:
+        message = f"{wanted - removed} {what} are not there"
+        raise StoreFailed(message)

@@ -35,7 +35,7 @@ from weir.transports import backoff
 from weir.transports.approach import Approach
 from weir.transports.farewell import Farewell, leave
 from weir.transports.mutual_tls import MutualTls
-from weir.transports.reasons import name_of, reason
+from weir.transports.reasons import TURNED_AWAY, name_of, reason
 
 _QOS = (mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE)
 _NOTHING = Statistics(0, 0, 0, 0)
@@ -66,7 +66,8 @@ class _Reporter:
         error = attempt.exception()
         if error is not None:
             fault, self._fault = self._fault, None
-            self._post(ConnectFailed(self._generation, fault or reason(error)))
+            turned_away = fault is None and name_of(error) in TURNED_AWAY
+            self._post(ConnectFailed(self._generation, fault or reason(error), turned_away))
 
     def connected(self, *, callback_data: mqtt.OnConnectionSuccessData, **_: object) -> None:
         """Tell that the connection is up, for the first time or again."""

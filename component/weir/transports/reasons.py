@@ -38,6 +38,15 @@ TEXTS = {
     "AWS_ERROR_MQTT_UNEXPECTED_HANGUP": "the broker hung up: the same client id elsewhere, its policy, or a limit",
 }
 
+# A broker was there and would not have us, whatever it is that it does not say.
+TURNED_AWAY = frozenset(
+    {
+        "AWS_ERROR_HTTP_WEBSOCKET_UPGRADE_FAILURE",
+        "AWS_ERROR_MQTT_PROTOCOL_ERROR",  # with MQTT 3.1.1: a CONNACK that refuses
+        "AWS_ERROR_MQTT_UNEXPECTED_HANGUP",
+    }
+)
+
 
 def name_of(error: BaseException) -> str:
     """Give the name by which the client knows an error, else the name of its type."""

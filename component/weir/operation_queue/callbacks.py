@@ -1,0 +1,38 @@
+"""What a program is told, and how a callback of it is called.
+
+Owns the shapes of the callbacks and what happens when one raises: it is logged, and the queue goes on. Never called
+under a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from weir.core.ports import Statistics
+from weir.operation_queue.operations import Operation
+
+_log = logging.getLogger(__name__)
+
+
+class Callbacks(NamedTuple):
+    """What the program wants to hear; None is nothing."""
+
+    sent: Callable[[Operation], object] | None = None
+    acknowledged: Callable[[Operation, Any], object] | None = None
+    failed: Callable[[Operation, BaseException], object] | None = None
+    dropped: Callable[[Operation], object] | None = None
+    full: Callable[[Operation], object] | None = None
+    empty: Callable[[], object] | None = None
+    leak: Callable[[Statistics], object] | None = None
+
+
+def call(callback: Callable[..., object] | None, *arguments: object) -> None:
+    """Call it, if there is one. What it raises is its own affair: no operation may be lost over it."""
+    if callback is None:
+        return
+    try:
+        callback(*arguments)
+    except Exception:  # noqa: BLE001 - a program's function may raise anything
+        _log.exception("a callback of the operation queue raised; the queue goes on")

@@ -1,0 +1,94 @@
+"""What the queue needs of a connection, and what it wants to hear of it.
+
+Owns the port that `awscrt.mqtt.Connection` fulfils as it is, and the relay for the news of it. Nothing native is
+imported here, and nothing here connects, disconnects or replaces anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from weir.core.ports import Statistics
+
+
+class ClientStatistics(Protocol):
+    """The client's own operation statistics, as `awscrt.mqtt.OperationStatisticsData` names them."""
+
+    incomplete_operation_count: int
+    incomplete_operation_size: int
+    unacked_operation_count: int
+    unacked_operation_size: int
+
+
+class Connection(Protocol):
+    """An MQTT connection. Each operation gives a future with its outcome, and a packet id that nobody looks at.
+
+    Several queues on one connection must be given the same object: by it they know each other.
+    """
+
+    def publish(self, topic: str, payload: Any, qos: Any, retain: bool) -> tuple[Future[Any], int]:  # noqa: ANN401, FBT001 - as awscrt has it
+        """Publish one message."""
+
+    def subscribe(self, topic: str, qos: Any, callback: Callable[..., Any] | None) -> tuple[Future[Any], int]:  # noqa: ANN401 - as awscrt has it
+        """Subscribe to one filter."""
+
+    def unsubscribe(self, topic: str) -> tuple[Future[Any], int]:
+        """Unsubscribe from one filter."""
+
+    def get_stats(self) -> ClientStatistics:
+        """Read the statistics."""
+
+
+def statistics(connection: Connection) -> Statistics:
+    """Read the statistics of a connection in the words of core."""
+    now = connection.get_stats()
+    return Statistics(
+        now.incomplete_operation_count,
+        now.incomplete_operation_size,
+        now.unacked_operation_count,
+        now.unacked_operation_size,
+    )
+
+
+class ConnectionEvents:
+    """Whether the connection is up: give its methods to the client as callbacks, and itself to every queue.
+
+        events = ConnectionEvents()
+        connection = mqtt.Connection(
+            ...,
+            on_connection_success=events.connected,
+            on_connection_interrupted=events.lost,
+            on_connection_closed=events.lost,
+        )
+
+    An MQTT 5 client takes the same two for its lifecycle events. The methods may be called by any thread; what they
+    are given is not looked at.
+    """
+
+    def __init__(self, *, up: bool = False) -> None:
+        """Begin with the connection down, unless it is `up` already."""
+        self.up = up
+        self._listeners: dict[Callable[[], None], None] = {}  # one step of a dict is atomic
+
+    def connected(self, *_: object, **__: object) -> None:
+        """Hear that the connection is up, for the first time or again."""
+        self._become(up=True)
+
+    def lost(self, *_: object, **__: object) -> None:
+        """Hear that the connection was lost or closed."""
+        self._become(up=False)
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call this whenever there is news, on the thread that brings it; it must return at once."""
+        self._listeners[listener] = None
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Tell this one no more."""
+        self._listeners.pop(listener, None)
+
+    def _become(self, *, up: bool) -> None:
+        self.up = up
+        for listener in list(self._listeners):
+            listener()

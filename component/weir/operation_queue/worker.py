@@ -1,0 +1,235 @@
+"""The worker of one queue: outcomes in, operations out, then wait.
+
+Owns what is at the client, and when to look again. It decides through `core.gate`; what waits and what was counted is
+in the books, what other queues have out in the sharing. It runs on one thread, which also runs the callbacks, outside
+of every lock.
+
+It waits for an outcome, a change of the line or an event of the connection. Two timers exist. While operations of
+others may hold the gate it looks again, at first soon and then every OTHERS_LOOK_SECONDS. And once something has
+moved, it lets half a window of outcomes gather, for GATHER_SECONDS at most: a wake-up for each costs 13 % of the
+throughput. Where nothing moves, nothing ticks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, LeakWatch, Opening, Outstanding
+from weir.operation_queue.books import Books
+from weir.operation_queue.callbacks import Callbacks, call
+from weir.operation_queue.connection import ConnectionEvents
+from weir.operation_queue.inbox import Inbox
+from weir.operation_queue.operations import Operation
+from weir.operation_queue.sharing import NOTHING, Sharing
+
+GATHER_SECONDS = 0.005
+FIRST_LOOK_SECONDS = 0.001  # a client's statistics may fall a moment after the outcome was told
+MOST_AT_ONCE = 256  # so many operations are handed over in one turn, or other queues would wait for long
+
+OFFLINE, STOPPED, SHARED = "offline", "stopped", "shared"
+_BYTES = ("inFlightBytes", "incompleteBytes")
+
+
+class Stop(NamedTuple):
+    """When the worker must be at its end, and whether what waits is still to go until then."""
+
+    deadline: float
+    drain: bool
+
+
+class Outcome(NamedTuple):
+    """How one operation ended: with an answer of the client, or an error."""
+
+    operation: Operation
+    answer: Any
+    error: BaseException | None
+
+
+class Worker:
+    """Everything that one thread does for a queue. Others may use `inbox`, `stop`, `held_by` and `outstanding`."""
+
+    def __init__(
+        self,
+        books: Books,
+        shared: Sharing,
+        limits: GateLimits,
+        *,
+        callbacks: Callbacks,
+        events: ConnectionEvents | None,
+        leak_after_seconds: float,
+    ) -> None:
+        self.inbox = Inbox()
+        self.stop: Stop | None = None
+        self.held_by: str | None = None
+        self._books = books
+        self._shared = shared
+        self._limits = limits
+        self._callbacks = callbacks
+        self._events = events
+        self._watch = LeakWatch(leak_after_seconds)
+        self._told_leak = NOTHING
+        self._out: dict[Future[Any], Operation] = {}
+        self._others = False  # operations that are not ours were at the client at the last look
+        self._looks = 0  # since something last moved
+
+    def outstanding(self) -> tuple[Operation, ...]:
+        """List what is at the client, the first that went first."""
+        return tuple(self._out.values())
+
+    def arrived(self) -> Outstanding:
+        """Sum up what has an outcome that is not settled yet, for another queue that looks for room."""
+        return _sum(operation for future in self.inbox.listed() if (operation := self._out.get(future)) is not None)
+
+    def run(self) -> None:
+        """Work until told to stop, and then until nothing is out any more or the deadline has come."""
+        self._shared.join(self, _sum(self._out.values()))
+        try:
+            while not self._over():
+                moved = self.step()
+                self._looks = 0 if moved else self._looks + 1
+                self._wait(moved=moved)
+        finally:  # what is still out is the client's own from here on, as its statistics have it
+            self._shared.leave(self, _sum(self._out.values()))
+
+    def _over(self) -> bool:
+        stop = self.stop
+        if stop is None:
+            return False
+        drained = not self._out and not (stop.drain and len(self._books))
+        return drained or time.monotonic() >= stop.deadline
+
+    def step(self) -> bool:
+        """Settle, release, tell; and say whether anything moved."""
+        outcomes = self._settle()
+        sent = self._release(_sum(outcome.operation for outcome in outcomes))
+        self._tell(outcomes, sent)
+        return bool(outcomes or sent)
+
+    # -- settle -------------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        acknowledged = failed = 0
+        for future in self.inbox.take():
+            operation = self._out.pop(future)
+            try:
+                outcomes.append(Outcome(operation, future.result(), None))
+                acknowledged += operation.acknowledged
+            except Exception as error:  # noqa: BLE001 - whatever the client gives as the reason, it is the outcome
+                outcomes.append(Outcome(operation, None, error))
+                failed += 1
+        if outcomes:
+            self._books.settle(acknowledged, len(outcomes) - acknowledged - failed, failed)
+        return outcomes
+
+    # -- release ------------------------------------------------------------------------------------------------------
+
+    def _release(self, back: Outstanding) -> list[Operation]:
+        """Hand over what may go; `held_by` says what holds the rest."""
+        shared, waiting = self._shared, self._books.look()
+        self._others = False
+        self.held_by = self._closed()
+        sent: list[Operation] = []
+        with shared.turn:
+            shared.add(back, -1)
+            room = back.operations
+            if waiting and self.held_by is None:
+                sent, room = self._release_some()
+            others = shared.yielded(self, len(sent), room, came_back=back.operations > 0)
+            shared.wait_for_room(self, waits=waiting > 0 and self.held_by not in {None, OFFLINE, STOPPED})
+        for other in others:
+            other.inbox.wake()
+        return sent
+
+    def _release_some(self) -> tuple[list[Operation], int]:
+        """Hand over what the gate lets through now; and say how much room is left."""
+        shared = self._shared
+        gate = self._open()
+        room = gate.operations
+        share = shared.share(self, room)
+        batch, self.held_by = self._books.take(gate, min(share, MOST_AT_ONCE))
+        if self.held_by is None and len(batch) == share < room:
+            self.held_by = SHARED
+        for operation in batch:
+            self._hand_over(operation)
+        shared.add(_sum(batch))
+        return batch, room - len(batch)
+
+    def _open(self) -> Opening:
+        shared = self._shared
+        now = shared.look()
+        self._others = now.incomplete > shared.ours.operations
+        connected = self._events is None or self._events.up
+        if self._watch.leaks(time.monotonic(), now, shared.ours.operations, connected=connected):
+            now = shared.write_off(now)
+        return shared.open(self, now, self._limits)
+
+    def _hand_over(self, operation: Operation) -> None:
+        try:
+            future = operation.hand_to(self._shared.connection)
+        except Exception as error:  # noqa: BLE001 - the client refused it in the call itself, which is an outcome too
+            future = Future()
+            future.set_exception(error)
+        self._out[future] = operation
+        future.add_done_callback(self.inbox.settled)
+
+    def _closed(self) -> str | None:
+        """Say why nothing may go, whatever the gate says."""
+        stop = self.stop
+        if stop is not None and not stop.drain:
+            return STOPPED
+        return OFFLINE if self._events is not None and not self._events.up else None
+
+    # -- tell ---------------------------------------------------------------------------------------------------------
+
+    def _tell(self, outcomes: list[Outcome], sent: list[Operation]) -> None:
+        told = self._callbacks
+        if told.acknowledged is not None or told.failed is not None:
+            for operation, answer, error in outcomes:
+                if error is not None:
+                    call(told.failed, operation, error)
+                elif operation.acknowledged:
+                    call(told.acknowledged, operation, answer)
+        if told.sent is not None:
+            for operation in sent:
+                call(told.sent, operation)
+        if sent and not len(self._books):
+            call(told.empty)
+        leaked = self._shared.leaked
+        if leaked.incomplete > self._told_leak.incomplete:
+            call(told.leak, leaked)
+        self._told_leak = leaked
+
+    # -- wait ---------------------------------------------------------------------------------------------------------
+
+    def _wait(self, *, moved: bool) -> None:
+        """Wait for what may change something; not at all if more may go at once."""
+        if (self.held_by is None or self.held_by in _BYTES) and not self._books.rest():
+            return  # the line changed since it was looked at
+        seconds, outcomes = None, 1
+        if moved and self._out:
+            seconds, outcomes = GATHER_SECONDS, max(1, len(self._out) // 2)
+        if self.held_by is not None and self._others:
+            look = min(OTHERS_LOOK_SECONDS, FIRST_LOOK_SECONDS * 2.0 ** min(self._looks, 10))
+            seconds = look if seconds is None else min(seconds, look)
+        stop = self.stop
+        if stop is not None:
+            left = max(0.0, stop.deadline - time.monotonic())
+            seconds = left if seconds is None else min(seconds, left)
+        self.inbox.wait(seconds, outcomes)
+        self._books.awake()
+
+
+def _sum(operations: Iterable[Operation]) -> Outstanding:
+    """Count operations as the gate wants them."""
+    count = size = acknowledged = acknowledged_size = 0
+    for operation in operations:
+        count += 1
+        size += operation.size
+        if operation.acknowledged:
+            acknowledged += 1
+            acknowledged_size += operation.size
+    return Outstanding(count, size, acknowledged, acknowledged_size)
