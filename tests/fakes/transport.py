@@ -14,6 +14,7 @@ test holds it (`hold_writes`, `hold_acks`, `hold_farewell`) and does it step by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,7 @@ class FakeTransport:
         self.received: list[Message] = []  # at the broker, twins included
         self.published: list[Publish] = []  # every operation ever taken
         self.operations: list[Publish] = []  # those without an outcome, in order
+        self.hangs_up_on: Callable[[bytes], bool] = lambda _: False  # what the broker closes the connection for
         self.attempts = 0  # first attempts to connect
         self.online = False
         self.closed = False
@@ -118,6 +120,8 @@ class FakeTransport:
         self._see_to_attempt(now)
         if self.online:
             self.write_all()
+            if self._hang_up(now):
+                return now + RETRY_SECONDS
             if not self.hold_acks:
                 self.ack_all()
         return now if self._attempting else self._retry_at
@@ -207,7 +211,24 @@ class FakeTransport:
         self._attempting = True
         self._retry_at = None
 
+    def _hang_up(self, now: float) -> bool:
+        """Let the broker answer what comes before a message that it will not have, and then close the connection."""
+        written = [operation for operation in self.operations if operation.written]
+        fault = next((n for n, operation in enumerate(written) if self.hangs_up_on(operation.payload)), None)
+        if fault is None:
+            return False
+        self.ack(fault)
+        self.received = self.received[: len(self.received) - (len(written) - fault)]  # it took no more than these
+        self.interrupt()
+        self.reachable = True
+        self._retry_at = now + RETRY_SECONDS
+        return True
+
     def _see_to_attempt(self, now: float) -> None:
+        if self._established and not self.online and self.reachable and now >= (self._retry_at or 0.0):
+            self._retry_at = None
+            self._come_up(session_present=True)
+            return
         if self._retry_at is not None and now >= self._retry_at:
             self._try_to_connect()
         if not self._attempting:

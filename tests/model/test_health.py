@@ -86,15 +86,14 @@ def test_a_link_that_is_lost_now_and_then_is_no_conflict(make: Make) -> None:
 
 def test_a_broker_that_hangs_up_on_every_message_and_acknowledges_none_allows_no_such_topic(make: Make) -> None:
     loop = make()
-    loop.transport.hold_acks = True
-    loop.write("a", b"not allowed")
-    for _ in range(5):
-        be_pushed_out(loop, 1)
-    loop.run(2)
+    loop.transport.hangs_up_on = lambda _: True
+    loop.write("a", *[b"not allowed %d" % number for number in range(30)])
+    loop.run(200)
     assert "topics in the policy" in wrong(loop)["refusedByPolicy"]
-    loop.transport.hold_acks = False
-    loop.run(35)
+    loop.transport.hangs_up_on = lambda _: False
+    loop.run(700)
     assert wrong(loop) == {}
+    assert loop.counts("a")["delivered"] == 30
 
 
 def test_a_broker_that_says_no_to_three_attempts_refuses_the_client(make: Make) -> None:

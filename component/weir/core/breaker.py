@@ -77,6 +77,11 @@ class Breaker:
         self.forget()
         return Verdict.GIVE_UP
 
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether nothing is suspected at all."""
+        return not (self._hangups or self.one_at_a_time)
+
     def went(self, keys: Sequence[Hashable]) -> bool:
         """Note what went; tell whether those kept aside are to wait again, to be tried once more."""
         self._on_trial.difference_update(keys)

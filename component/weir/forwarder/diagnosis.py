@@ -38,6 +38,7 @@ class LinkHistory:
         self._answered = False  # in some of these something was acknowledged, or nothing was out to be
         self._turned_away = 0  # attempts in a row to which the broker said no
         self._why = ""
+        self._nothing_goes = False  # whatever was tried alone, the broker hung up on it
         self._silent_since: float | None = None  # something has been out since, and nothing was acknowledged
 
     def heard(self, event: Connected | Interrupted | ConnectFailed, now: float, *, out: bool) -> None:
@@ -72,9 +73,14 @@ class LinkHistory:
         """Take note that the object was given up by us: how long it lasted says nothing of the broker."""
         self._connected_at = None
 
+    def nothing_goes(self) -> None:
+        """Take note that the broker hung up on one message after the other, each of them alone."""
+        self._nothing_goes = True
+
     def carried(self) -> None:
         """Take note that something went."""
         self._carried = True
+        self._nothing_goes = False
         self._silent_since = None
 
     def verdicts(self, now: float, *, out: bool) -> Verdicts:
@@ -107,7 +113,7 @@ class LinkHistory:
                 f"allow the client id {self._client_id} in the policy of the certificate or role, and see that it is "
                 f"attached and active: the broker refuses the connection with {self._why}"
             )
-        if self._short >= SHORT_IN_A_ROW and not self._answered:
+        if self._nothing_goes or (self._short >= SHORT_IN_A_ROW and not self._answered):
             return (
                 f"the broker hangs up after each message and acknowledges none: allow the topics in the policy; or "
                 f"another client has the id {self._client_id}"

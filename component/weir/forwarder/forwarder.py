@@ -24,6 +24,7 @@ from weir.forwarder.ledger import Ledger
 from weir.forwarder.link import Link
 from weir.forwarder.release import Releaser
 from weir.forwarder.stream import Notice, Now
+from weir.forwarder.suspicion import Suspicion
 from weir.forwarder.window import DELIVERED, Sent, Window
 
 ACKS_AT_STOP_SECONDS = 2.0
@@ -64,6 +65,7 @@ class Forwarder:
         )
         self.health = health
         self.link = Link(settings, transport, self.window, notice, clock.monotonic())
+        self.suspicion = Suspicion(self.link, self.window)
         self._sources = SourceHistory()
         self.paused = False
         self.held_by: str | None = "offline"
@@ -96,11 +98,10 @@ class Forwarder:
                 if (sent := self._outcome(item)) is not None:
                     went.append(sent)
             elif isinstance(item, ConnectionEvent):
+                self._settle_sent(went)  # it went before whatever this event says
+                went = []
                 self._settle_event(item)
-        if went:
-            self._settle_sent(went)
-            self.progress_at = self._now.monotonic
-            self.link.carried(self.progress_at)
+        self._settle_sent(went)
 
     def _admit(self) -> None:
         self._more = False
@@ -114,8 +115,9 @@ class Forwarder:
         self.held_by = self._held_anyway(now)
         if self.held_by is None:
             room = self._settings.duplicate_bound - self.ledger.sent_and_settled - len(self.window)
-            released = self.releaser.release(self.ledger.streams, room)
-            self.held_by = self.releaser.held_by
+            alone = self.suspicion.one_at_a_time
+            released = self.releaser.release(self.ledger.streams, min(room, 1) if alone else room)
+            self.held_by = "inFlight" if alone and released else self.releaser.held_by
         self._more |= released > 0 and self.held_by is None
         self.health.hold(now, None if released else self.held_by)
 
@@ -177,6 +179,8 @@ class Forwarder:
             return "offline"
         if self.ledger.failing:
             return "commit"
+        if self.suspicion.one_at_a_time and len(self.window):
+            return "inFlight"
         return "paused" if self.paused else None
 
     def _seconds_to_wait(self) -> float:
@@ -185,6 +189,7 @@ class Forwarder:
         times += [stream.source.advance(now) for stream in self.ledger.streams]
         times += [self.releaser.look_again_at(now), self.link.cools_until(now)]
         self.link.watch(now)
+        self._give_back(self.suspicion.watch(now, idle=self._nothing_waits))
         return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
@@ -203,6 +208,8 @@ class Forwarder:
 
     def _settle_sent(self, went: list[Sent]) -> None:
         """Settle records that went; those that lie side by side, as they mostly do, together."""
+        if not went:
+            return
         run, low, _ = went[0]
         high = low
         for sent in went:
@@ -212,6 +219,9 @@ class Forwarder:
                 high = low
             high += 1
         run.stream.books.sent(run.span, low, high, run.outcome)
+        self._give_back(self.suspicion.went(went))
+        self.progress_at = self._now.monotonic
+        self.link.carried(self.progress_at)
 
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
         self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
@@ -237,7 +247,7 @@ class Forwarder:
 
     def _settle_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
-            self._give_back(self.window.clear())
+            self._give_back([*self.window.clear(), *self.suspicion.closed()])
             return
         if event.generation != self.transport.generation:
             return
@@ -247,6 +257,7 @@ class Forwarder:
         elif isinstance(event, Interrupted):
             for run, _, _ in self.window.all():
                 run.stream.books.count("possibleTwins", int(run.outcome == DELIVERED))
+            self.suspicion.lost(self._now.monotonic, self._now.wall)
 
     def _charge_again(self) -> None:
         out = self.window.outstanding()
@@ -258,6 +269,7 @@ class Forwarder:
         if out:  # it is pending in the store, and waits again once the client cannot send it
             self.window.clear()
             self.link.replace("the store is opened anew")
+        out.update(run.stream for run, _, _ in self.suspicion.clear())
         self.ledger.failed(self._clock.monotonic(), error, out)
 
     def apply(self, settings: Settings) -> None:
@@ -292,7 +304,8 @@ class Forwarder:
     @property
     def drained(self) -> bool:
         """Tell whether every source has nothing more and nothing is pending."""
-        return not len(self.window) and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
+        out = len(self.window) or self.suspicion.has_aside
+        return not out and all(stream.idle for stream in self.ledger.streams) and not self.ledger.failing
 
     def stop(self, hurried: Callable[[], bool] = lambda: False, keep: Container[str] = ()) -> bool:
         """Stop reading, commit, wait for what is out, commit, disconnect; tell whether all of it is committed.
@@ -303,7 +316,7 @@ class Forwarder:
         self._now = self._look()
         safe = self._surely(lambda: self._stop_reading(keep))
         self._wait_for_acks(hurried)
-        left = self.window.clear()
+        left = [*self.window.clear(), *self.suspicion.clear()]
         safe = self._surely(lambda: self._end_run(left, keep)) and safe
         self.transport.close(0.0 if hurried() else DISCONNECT_SECONDS)
         self.link.state = "stopped"

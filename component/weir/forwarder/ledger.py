@@ -70,7 +70,7 @@ class Store(Backlog, Protocol):
         """Give the look at what was set aside."""
 
     def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
-        """Remove entries of the quarantine, and with `not_kept` the count of those without a row."""
+        """Remove entries of the quarantine, and with `not_kept` the count of those that it had no room for."""
 
     def close(self) -> None:
         """Close the store."""

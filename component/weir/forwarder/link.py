@@ -80,6 +80,11 @@ class Link:
             "publishRefused": self._refusal if refused else None,
         }
 
+    def give_up(self, now: float, seconds: float) -> None:
+        """Let nothing go for so long: the broker hung up on one message after the other, each of them alone."""
+        self._history.nothing_goes()
+        self.cool_down(now, seconds)
+
     def cool_down(self, now: float, seconds: float | None = None) -> None:
         """Let nothing go for a while: an operation failed, and the next one would fail as well."""
         self._cool_until = now + (COOL_DOWN_SECONDS if seconds is None else seconds)
@@ -91,6 +96,10 @@ class Link:
     def is_up(self, now: float) -> bool:
         """Tell whether something may be handed to the client."""
         return self.state == "online" and now >= self._cool_until
+
+    def up_for(self, now: float) -> float:
+        """Say for how many seconds the connection has been up; 0 if it is not."""
+        return now - self._online_at if self.state == "online" else 0.0
 
     def works(self, now: float, held_by: str | None, *, nothing_waits: bool) -> bool:
         """Tell whether what waits can be expected to go: so a directory keeps what the queue has no room for.
