@@ -26,6 +26,17 @@ class Violation(NamedTuple):
     detail: str
 
 
+class Verdict(NamedTuple):
+    """What a life came to, in the figures of the table of faults."""
+
+    records: int  # fed
+    lost: int  # never arrived, and nobody says that they are gone
+    unaccounted: int  # read and in no counter, or never read
+    twins: int
+    bound: int  # the most twins that the faults of this life may have made
+    violations: list[Violation]
+
+
 class Look(NamedTuple):
     """One look at the counters of a forwarder.
 
@@ -49,6 +60,27 @@ class Evidence:
     lost_unread: int = 0  # taken out of a pipe by a process that was killed before it could commit them
     bound: int = 0  # the most records that one unclean stop may make arrive twice
     interrupted: int = 0  # the most records that can have been in flight whenever the link was lost
+    maybe: Sequence[bytes] = ()  # records that may or may not have been read: their source lost them, or a part of them
+    reread: bool = False  # sources lost their ends: what is read once more is counted as read, and as possible twins
+    may_lose_state: bool = False  # the state was damaged: it may begin anew, if it says so
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """Judge, and say it in figures."""
+    status = evidence.looks[-1].status if evidence.looks else None
+    bound = _bound(evidence)
+    found = twins(evidence.received)
+    broken = judge(evidence)
+    if status is None:
+        return Verdict(len(evidence.fed), 0, 0, found, bound, broken)
+    unaccounted = max(abs(look.status["records"]["read"] - accounted(look.status["records"])) for look in evidence.looks)
+    if not _begun_anew(evidence):
+        unaccounted += len(_unread(evidence))
+    lost = 0
+    if evidence.settled:
+        missing = len(set(evidence.fed) - set(evidence.received))
+        lost = max(0, missing - _gone(evidence) - evidence.lost_unread)
+    return Verdict(len(evidence.fed), lost, unaccounted, found, bound, broken)
 
 
 def judge(evidence: Evidence) -> list[Violation]:
@@ -85,6 +117,8 @@ def _falls(evidence: Evidence) -> Iterator[Violation]:
         if before.status["epoch"] is None:
             continue
         if before.status["epoch"] != after.status["epoch"]:
+            if evidence.may_lose_state and after.status["beside"]["stateLost"] > 0:
+                continue
             yield Violation("epoch changed", f"look {number}: {before.status['epoch']}, then {after.status['epoch']}")
             continue
         later = dict(_counters(after.status))
@@ -115,6 +149,7 @@ def _strangers(evidence: Evidence) -> Iterator[Violation]:
     fed = set(evidence.fed)
     if len(fed) != len(evidence.fed):
         yield Violation("evidence unusable", "two of the records that were fed are alike")
+    fed.update(evidence.maybe)
     strange = [payload for payload in evidence.received if payload not in fed]
     if strange:
         yield Violation("payload changed", f"{len(strange)} payloads were never fed, the first: {strange[0][:200]!r}")
@@ -125,7 +160,41 @@ def twins(received: Iterable[bytes]) -> int:
     return sum(count - 1 for count in Counter(received).values())
 
 
+def _again(evidence: Evidence) -> int:
+    """Give how many records may have been read, and so counted, once more."""
+    return int(evidence.looks[-1].status["beside"]["possibleTwins"]) if evidence.reread else 0
+
+
+def _bound(evidence: Evidence) -> int:
+    """Give the most twins that there may be."""
+    kills = evidence.looks[-1].kills if evidence.looks else 0
+    return max(kills * evidence.bound + evidence.interrupted, _again(evidence) if evidence.looks else 0)
+
+
+def _begun_anew(evidence: Evidence) -> bool:
+    """Tell whether the state was lost, as it may be: what was counted before is not known any more."""
+    return evidence.may_lose_state and evidence.looks[0].status["epoch"] != evidence.looks[-1].status["epoch"]
+
+
+def _unread(evidence: Evidence) -> range:
+    """Give how many records were read too few, or too many."""
+    read = evidence.looks[-1].status["records"]["read"] + evidence.lost_unread
+    least = len(evidence.fed)
+    most = least + len(evidence.maybe) + _again(evidence)
+    if not evidence.settled or least <= read <= most:
+        return range(0)
+    return range(read, least) if read < least else range(most, read)
+
+
+def _gone(evidence: Evidence) -> int:
+    """Count the records that are said to be gone, in every epoch."""
+    last = {look.status["epoch"]: look.status["records"] for look in evidence.looks}
+    return sum(sum(records["dropped"].values()) + sum(records["quarantined"].values()) for records in last.values())
+
+
 def _twins(evidence: Evidence) -> Iterator[Violation]:
+    if not evidence.looks or _begun_anew(evidence):
+        return
     for number, look in enumerate(evidence.looks):
         found = twins(evidence.received[: look.arrived])
         possible = look.status["beside"]["possibleTwins"]
@@ -133,11 +202,9 @@ def _twins(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(
                 "twins beyond possibleTwins", f"look {number}: {found}, {possible} were said to be possible"
             )
-    if not evidence.looks:
-        return
     kills = evidence.looks[-1].kills
     found = twins(evidence.received)
-    if found > kills * evidence.bound + evidence.interrupted:
+    if found > _bound(evidence):
         detail = f"{found} after {kills} unclean stops of at most {evidence.bound} and {evidence.interrupted} in flight"
         yield Violation("twins beyond the bound", detail)
 
@@ -148,20 +215,23 @@ def _settlement(evidence: Evidence) -> Iterator[Violation]:
         return
     status = evidence.looks[-1].status
     records = status["records"]
-    arrived = set(evidence.received) & set(evidence.fed)
-    gone = sum(records["dropped"].values()) + sum(records["quarantined"].values())
+    arrived = set(evidence.received)
     if records["pending"]:
         yield Violation("not settled", f"{records['pending']} records are pending")
-    if records["read"] + evidence.lost_unread != len(evidence.fed):
-        detail = f"{len(evidence.fed)} fed, {records['read']} read, {evidence.lost_unread} lost in the pipe"
-        yield Violation("not read once", detail)
-    missing = len(evidence.fed) - len(arrived)
+    missing = len(set(evidence.fed) - arrived)
+    gone = _gone(evidence)
     if missing > gone + evidence.lost_unread:
         detail = f"{missing} never arrived, {gone} are said to be gone, {evidence.lost_unread} were lost in the pipe"
         yield Violation("record missing", detail)
+    if _begun_anew(evidence):
+        return
+    if _unread(evidence):
+        lost = f"{evidence.lost_unread} lost in the pipe, {len(evidence.maybe)} lost by their source"
+        yield Violation("not read once", f"{len(evidence.fed)} fed, {records['read']} read, {lost}")
+    arrived &= {*evidence.fed, *evidence.maybe}
     ended = sum(records[name] for name in ENDS)
-    if len(arrived) < ended:
+    if len(arrived) + _again(evidence) < ended:
         yield Violation("delivered but missing", f"{ended} were sent to their end, {len(arrived)} arrived")
-    hidden = len(arrived) - ended - status["beside"]["droppedAfterAttempt"]
+    hidden = len(arrived) - ended - status["beside"]["droppedAfterAttempt"] - _again(evidence)
     if hidden > 0:
         yield Violation("arrived but dropped", f"{hidden} records arrived, and are said to have been dropped unsent")

@@ -113,6 +113,10 @@ class FaultyStore(Store):
         with self.faults.around("commit"):
             super().commit(changes, generation, **end)
 
+    def purge(self, numbers: Any, **what: Any) -> int:
+        with self.faults.around("purge"):
+            return super().purge(numbers, **what)
+
     def updated(self) -> float | None:
         with self.faults.around("updated"):
             return super().updated()

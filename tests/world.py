@@ -47,9 +47,9 @@ class Mortal(FakeTransport):
         self._faults = faults or Faults()
         self.received = received
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Any:
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Any:
         with self._faults.around("publish"):
-            future = super().publish(topic, payload, qos)
+            future = super().publish(topic, payload, qos, record_id)
             if self.online:
                 self.write_all()
             return future

@@ -1,4 +1,4 @@
-"""The worlds in which a transport has to keep its promises: one in memory, two with a real broker.
+"""The worlds in which a transport has to keep its promises: one in memory, some with a real broker.
 
 All give the same handles to the same suite. What the transport says by itself is collected here the way the loop
 collects it: events and outcomes are only appended.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from tests.broker import Broker
 from tests.conditions import eventually
@@ -27,13 +27,14 @@ from weir.transports.websocket import SignedWebSocket
 class FutureTransport(Transport, Protocol):
     """A transport whose operations are futures, which a test may wait for."""
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]: ...
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]: ...
 
 
 class Bench(Protocol):
     """A transport, its broker, and what was heard from it."""
 
     unreachable: str  # said of an attempt to connect to a broker that is down
+    operation_bytes: int  # what the statistics count of a small operation beyond topic and payload
     events: list[ConnectionEvent]
     outcomes: list[Operation]
 
@@ -65,6 +66,7 @@ class FakeBench:
     """Time is a number here: each turn is a tenth of a second."""
 
     unreachable = "CONNECTION_REFUSED"
+    operation_bytes = 4
 
     def __init__(self) -> None:
         self.events: list[ConnectionEvent] = []
@@ -102,10 +104,14 @@ class FakeBench:
         self.transport.close(0)
 
 
-class RealBench:
+AnyTransport = TypeVar("AnyTransport", bound=FutureTransport)
+
+
+class BrokerBench(Generic[AnyTransport]):
     """mosquitto and the client library; `changes` are to the connection's settings."""
 
     unreachable = "CONNECTION_REFUSED"
+    operation_bytes = 4
 
     def __init__(self, broker: Broker, **changes: object) -> None:
         self.events: list[ConnectionEvent] = []
@@ -115,8 +121,8 @@ class RealBench:
         self.ahead = 0.0  # how far the loop's clock is put forward, where a test cannot wait so long
         self._observer = broker.observe() if broker.running else None
 
-    def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
-        return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
+    def _make(self, settings: ConnectionSettings) -> AnyTransport:
+        raise NotImplementedError
 
     def turn(self) -> None:
         self.transport.advance(time.monotonic() + self.ahead)
@@ -146,6 +152,13 @@ class RealBench:
     def close(self) -> None:
         self.broker_answers()
         self.transport.close(1)
+
+
+class RealBench(BrokerBench[Mqtt311Transport]):
+    """MQTT 3.1.1 with mutual TLS."""
+
+    def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
+        return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
 
 
 class WebSocketBench(RealBench):

@@ -28,6 +28,7 @@ class IpcBench:
     """A transport with a nucleus client of its own."""
 
     unreachable = "FILE_INVALID_PATH"
+    operation_bytes = 4
 
     def __init__(self, behaviour: Behaviour, *, answer_seconds: float = 10.0) -> None:
         self.events: list[ConnectionEvent] = []

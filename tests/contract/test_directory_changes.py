@@ -285,14 +285,6 @@ def test_another_file_with_the_inode_of_a_known_one_is_another_file(
     assert len(ids) == 2, "one id never names two records"
 
 
-def test_a_file_that_is_skipped_and_has_the_inode_of_one_that_is_gone_is_left_alone(box: Inbox) -> None:
-    box.write("stays", b"x\n")
-    read_and_replace(box, b"head\n1\n", b'{"a":1}\n', ".json")
-    box.pass_on(30.0)
-    assert box.counts().skipped_files == 1
-    assert box.source.unread() == (0, 0)
-
-
 def test_a_long_first_line_is_known_by_its_first_1024_bytes(path: Path) -> None:
     box = Inbox(path, max_record_bytes=100_000)
     box.write("a", b"x" * 1_000)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.contract.benches import Bench, FakeBench, RealBench, WebSocketBench
 from tests.contract.ipc_bench import IpcBench
+from tests.contract.mqtt5_bench import Mqtt5Bench
 from tests.nucleus import CLASSIC
 from tests.observer import Message
 from weir.core.errors import Refused
@@ -27,16 +28,18 @@ TOPIC = "telemetry/gw-17/vitals"
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 
 
-KEEPS_MESSAGES = pytest.mark.parametrize("bench", ["fake", "real", "websocket"], indirect=True)
+KEEPS_MESSAGES = pytest.mark.parametrize("bench", ["fake", "real", "mqtt5", "websocket"], indirect=True)
 
 
-@pytest.fixture(params=["fake", "real", "websocket", "ipc"])
+@pytest.fixture(params=["fake", "real", "mqtt5", "websocket", "ipc"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     chosen: Bench
     if request.param == "fake":
         chosen = FakeBench()
     elif request.param == "real":
         chosen = RealBench(request.getfixturevalue("broker"))
+    elif request.param == "mqtt5":
+        chosen = Mqtt5Bench(request.getfixturevalue("broker"))
     elif request.param == "ipc":
         chosen = IpcBench(CLASSIC)
     else:
@@ -98,7 +101,7 @@ def test_qos_0_is_complete_without_an_answer(online: Bench) -> None:
 def test_statistics_rise_with_a_publish_and_fall_with_its_answer(online: Bench) -> None:
     online.broker_silent()
     futures = publish(online, b"12345", b"1234567890")
-    size = 2 * (4 + len(TOPIC)) + 15
+    size = 2 * (online.operation_bytes + len(TOPIC)) + 15
     assert online.transport.statistics()[:2] == (2, size)
     online.until(lambda: online.transport.statistics() == Statistics(2, size, 2, size), "both are written")
     assert not any(future.done() for future in futures)

@@ -45,6 +45,7 @@ class Publish:
     topic: str
     payload: bytes
     qos: int
+    record_id: bytes | None = None
     future: Future[Any] = field(default_factory=Future)
     unacked: bool = False  # was written once: counts as such until the outcome
     written: bool = False  # was written on the link that is up now
@@ -61,6 +62,9 @@ class FakeTransport:
     message_bytes = MESSAGE_BYTES
     most_outstanding: int | None = None
     hands_over = False
+    carries_ids = False
+    operation_bytes = 4
+    packet_bytes = 8
 
     def __init__(self, post: Post, settled: Settled, *, reachable: bool = True, clean_session: bool = False) -> None:
         self._post = post
@@ -91,12 +95,12 @@ class FakeTransport:
     def start(self) -> None:
         self._try_to_connect()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]:
         if self.closed or self._leaving is not None:
             raise RuntimeError("there is no connection object to publish to")
         if not topic or any(sign in topic for sign in "+#\0"):
             raise Refused("AWS_ERROR_MQTT_INVALID_TOPIC")
-        operation = Publish(topic, payload, qos)
+        operation = Publish(topic, payload, qos, record_id)
         if qos == 0 and not self.online:
             self._fail(operation, "AWS_ERROR_MQTT_NOT_CONNECTED")
             return operation.future

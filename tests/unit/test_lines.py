@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from weir.core.ports import Reject
 from weir.core.positions import FilePosition
 from weir.core.span import Span
-from weir.sources import watched
+from weir.sources import taking
 from weir.sources.lines import Rules, cut
+from weir.sources.taking import Turn
 from weir.sources.watched import Watched
 
 MARK = b"\xef\xbb\xbf"
@@ -79,9 +80,9 @@ def read_all(fd: int, position: FilePosition, *, fmt: str, limit: int, block: in
     file = Watched(position, fd, scan=1)
     rules = Rules(fmt, MAX_RECORD)
     outcome = Outcome([], [])
-    with patch.object(watched, "BLOCK", block), patch.object(watched, "STRIDE", 3):
+    with patch.object(taking, "BLOCK", block), patch.object(taking, "STRIDE", 3):
         file.begin_turn(0.0)
-        while (reading := file.take(limit, rules, settled=True, at=1.0, now=0.0)) is not None:
+        while (reading := taking.take(file, Turn(limit, rules, True, 1.0, 0.0))) is not None:
             found = records_of(reading.span) if reading.span else []
             assert len(found) + len(reading.rejects) <= limit
             outcome.records.extend(found)
@@ -212,7 +213,7 @@ def test_blank_lines_never_stop_the_reading() -> None:
         file.begin_turn(0.0)
         calls = 0
         spans = []
-        while (reading := file.take(256, Rules("lines", 50), settled=True, at=1.0, now=0.0)) is not None:
+        while (reading := taking.take(file, Turn(256, Rules("lines", 50), True, 1.0, 0.0))) is not None:
             calls += 1
             spans.extend([reading.span] if reading.span else [])
     assert [span.payload(0) for span in spans] == [b"a", b"b"]

@@ -82,6 +82,43 @@ def test_a_key_with_a_passphrase_is_refused(tmp_path: Path, certificates: Certif
     assert "passphrase" in line
 
 
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("here/weir.prom", None),
+        ("weir.prom", None),
+        ("absent/weir.prom", "does not exist"),
+        ("file/weir.prom", "does not exist"),
+        ("here", "is a directory"),
+        ("inbox/weir.prom", "lies in the directory that stream telemetry watches"),
+        ("link/weir.prom", "lies in the directory that stream telemetry watches"),
+        ("weir-state/weir.prom", "lies in the directory of the state"),
+    ],
+)
+def test_a_metrics_file_needs_a_directory_of_its_own_that_is_there(
+    tmp_path: Path, path: str, complaint: str | None
+) -> None:
+    for name in ("here", "inbox", "weir-state"):
+        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("inbox")
+
+    found = complaints(tmp_path, {"report": {"metricsFile": path}}, connecting=False)
+
+    assert len(found) == (complaint is not None)
+    assert all(line.startswith("report.metricsFile: ") and str(complaint) in line for line in found)
+
+
+def test_a_metrics_file_in_a_directory_that_may_not_be_written_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write everywhere
+
+    (line,) = complaints(tmp_path, {"report": {"metricsFile": "weir.prom"}}, connecting=False)
+
+    assert "may not be written to by this user" in line
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
 def test_a_key_that_others_can_use_is_refused_with_the_command_that_mends_it(
     tmp_path: Path, certificates: Certificates, mode: int

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from weir.core import accounting
 from weir.core.view import Degradation, StreamView, View
 from weir.report import status
@@ -82,6 +86,32 @@ def test_the_table_says_what_a_person_looks_for() -> None:
         "oldest pending: 1m00s",
     ):
         assert words in table
+
+
+def test_a_status_that_fits_is_published_whole() -> None:
+    document = status.document(make(), 100.0)
+    assert json.loads(status.message(document, 131_072)) == document
+
+
+@pytest.mark.parametrize(("streams", "reasons"), [(50, 1), (50, 20), (1, 40)])
+def test_a_status_that_is_published_has_at_most_four_kilobytes_and_says_what_it_leaves_out(
+    streams: int, reasons: int
+) -> None:
+    view = make()
+    view.thing_name = "t" * 128
+    view.streams |= {f"s{number}": view.streams["a"] for number in range(streams)}
+    view.degraded = [Degradation(f"reason{number}", 0.0, "x" * 400) for number in range(reasons)]
+    document = status.document(view, 100.0)
+    message = status.message(document, 131_072)
+    assert len(message) <= 4_096
+    told = json.loads(message)
+    assert told["truncated"] is True
+    assert told["records"] == document["records"]
+    assert [one["reason"] for one in told["degraded"]] == [one["reason"] for one in document["degraded"]]
+
+
+def test_a_status_keeps_to_the_limit_of_the_transport_as_well() -> None:
+    assert len(status.message(status.document(make(), 100.0), 1_700)) <= 1_700
 
 
 def test_names_from_outside_cannot_act_on_the_terminal() -> None:

@@ -44,6 +44,16 @@ SET_HELP = (
     "set one key of the configuration, on top of everything else; may be repeated. KEY is a path like "
     "gate.maxInFlight or streams.NAME.queue.mode (a stream with a dot in its name cannot be reached so)"
 )
+ID_HELP = "the number that `list` shows first"
+LONGEST_ID = 18  # digits
+LIST_EPILOG = (
+    "An ID is never given to another entry. What was kept whole can be replayed; not what is too large, what there was\n"
+    "no room to keep (state.quarantineMaxBytes), nor a damaged row of the backlog."
+)
+REPLAY_EPILOG = (
+    "Where the queue is full, modes 4 and 5 leave the rest in quarantine, the others make room as for a new record.\n"
+    "While nobody runs the limits of the queue are not known: all go in, and the next run sends them."
+)
 STATE_HELP = "the state directory (default: WEIR_STATE, else ./weir-state, else that of the component)"
 
 
@@ -108,6 +118,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from weir.cli.status import losses
 
             return losses(arguments)
+        case "quarantine":
+            from weir.cli.quarantine import quarantine
+
+            return quarantine(arguments)
         case "pause":
             from weir.cli.control import pause
 
@@ -150,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     losses = _add(commands, "losses", "show what was dropped, when, how much and why")
     _add_state(losses)
     losses.add_argument("--json", action="store_true", help="as JSON")
+    _add_quarantine(commands)
     _add_state(_add(commands, "pause", "stop releasing messages; reading and counting go on"))
     _add_state(_add(commands, "resume", "go on releasing messages"))
     return parser
@@ -187,6 +202,26 @@ def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
     )
 
 
+def _add_quarantine(commands: Commands[argparse.ArgumentParser]) -> None:
+    quarantine = _add(
+        commands, "quarantine", "look at the records that were set aside, send them after all, or purge them"
+    )
+    actions = quarantine.add_subparsers(dest="do", metavar="ACTION", required=True)
+    listing = _add(actions, "list", "list them: when, why, from where, and whether they can be replayed", LIST_EPILOG)
+    show = _add(actions, "show", "show one with what was kept of it: text escaped, anything else in hexadecimal")
+    show.add_argument("ids", nargs=1, type=_entry, metavar="ID", help=ID_HELP)
+    replay = _add(
+        actions, "replay", "put them into the queue again, as they are; each counts as read anew", REPLAY_EPILOG
+    )
+    replay.add_argument("ids", nargs="*", type=_entry, metavar="ID", help=f"{ID_HELP}; none: all that can be replayed")
+    purge = _add(actions, "purge", "remove them for good, without asking; the counters stay")
+    purge.add_argument("ids", nargs="*", type=_entry, metavar="ID", help=f"{ID_HELP}; none: all of them")
+    for action in (listing, show, replay, purge):
+        _add_state(action)
+    for action in (listing, show):
+        action.add_argument("--json", action="store_true", help="as JSON; of show with the bytes in base64")
+
+
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="a YAML or JSON file, or a whole Greengrass recipe")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
@@ -210,6 +245,12 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
 
 def _add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="DIR", help=STATE_HELP)
+
+
+def _entry(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_ID:
+        raise argparse.ArgumentTypeError(f"{escaped(text)} is not an ID (allowed: a number that `list` shows)")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

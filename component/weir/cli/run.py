@@ -22,7 +22,8 @@ from weir.store.directory import own
 from weir.wiring import assembly
 from weir.wiring.component import Component
 from weir.wiring.configuration import load
-from weir.wiring.machine import Display, Machine
+from weir.wiring.machine import Machine
+from weir.wiring.reporting import Display
 
 LOCK_WAIT_SECONDS = 30.0
 
@@ -110,4 +111,7 @@ def _harmless(settings: Settings, state: str) -> Settings:
         for name, stream in settings.streams.items()
     }
     pace = replace(settings.pace, publishes_per_second=None, bytes_per_second=None)
-    return replace(settings, streams=streams, pace=pace, state=replace(settings.state, path=state, min_free_bytes=0))
+    report = replace(settings.report, topic=None, metrics_file=None)
+    return replace(
+        settings, streams=streams, pace=pace, report=report, state=replace(settings.state, path=state, min_free_bytes=0)
+    )

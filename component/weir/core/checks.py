@@ -39,6 +39,7 @@ def examine(settings: Settings, findings: Findings, *, under_nucleus: bool) -> N
     _client_id(settings, findings, under_nucleus=under_nucleus)
     _credentials(settings.connection, findings)
     _waits(settings.connection, findings)
+    _report_topic(settings, findings)
 
 
 def _thing_name(settings: Settings, findings: Findings) -> None:
@@ -176,6 +177,18 @@ def _credentials(connection: ConnectionSettings, findings: Findings) -> None:
         findings.conclude(
             certificate, "has no value, and connection.privateKey has one (allowed: both or neither)", key
         )
+
+
+def _report_topic(settings: Settings, findings: Findings) -> None:
+    path, template, topic = "report.topic", settings.report.topic, settings.report_topic
+    if template is None or topic is None:
+        return
+    if topics.stray_brace(template) or topics.placeholders(template) not in ([], ["thingName"]):
+        findings.add(path, "holds braces that are not the one placeholder (allowed: {thingName})")
+        return
+    by_itself = set(topics.faults(template))
+    for fault in topics.faults(topic):
+        findings.conclude(path, fault, *(() if fault in by_itself else ("thingName",)))
 
 
 def _waits(connection: ConnectionSettings, findings: Findings) -> None:

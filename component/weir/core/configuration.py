@@ -84,7 +84,7 @@ def _resolved(values: Node, surroundings: Surroundings) -> Node:
     """Fill in what depends on the surroundings, and make every path absolute."""
     thing_name = values["thingName"] or surroundings.thing_name or surroundings.host_name
     default_state = "state" if surroundings.under_nucleus else "weir-state"
-    connection, state = values["connection"], values["state"]
+    connection, state, report = values["connection"], values["state"], values["report"]
     absolute = _Absolute(surroundings.work_path)
     streams = {name: _resolved_stream(stream, absolute) for name, stream in values["streams"].items()}
     paths = {name: absolute(connection[name]) for name in ("certificate", "privateKey")}
@@ -94,6 +94,7 @@ def _resolved(values: Node, surroundings: Surroundings) -> Node:
         "streams": streams,
         "connection": connection | paths,
         "state": state | {"path": absolute(state["path"] or default_state)},
+        "report": report | {"metricsFile": absolute(report["metricsFile"])},
     }
 
 

@@ -65,6 +65,10 @@ class Refused(WeirError):
     """The client itself refuses this operation (topic or size): it was not sent and never will be."""
 
 
+class RefusedByBroker(WeirError):
+    """The broker answered that it will not have this very message: to send it again brings the same answer."""
+
+
 class NotTaken(WeirError):
     """Nobody has the message and nobody will send it: it can wait again, and is no twin when it goes again.
 

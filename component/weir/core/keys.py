@@ -24,8 +24,6 @@ NOT_YET: dict[str, tuple[Value, ...]] = {
     "streams.*.batch.compression": ("none",),
     "connection.protocol": ("mqtt311",),
     "connection.proxyHost": (None,),
-    "report.metricsFile": (None,),
-    "report.topic": (None,),
 }
 
 MOST_OPERATIONS = 1000
@@ -237,8 +235,14 @@ _STATE = (
 
 _REPORT = (
     number("report.logSeconds", 30, "s", (1, DAY), "How often the counters are logged."),
-    text("report.metricsFile", "path", None, "A Prometheus text file with the counters.", or_none=True),
-    text("report.topic", "topic", None, "Where the status is published.", or_none=True),
+    text(
+        "report.metricsFile",
+        "path",
+        None,
+        "A text file with the counters for Prometheus, replaced every 15 s.",
+        or_none=True,
+    ),
+    text("report.topic", "topic", None, "Where the status is published; {thingName} may stand in it.", or_none=True),
     number("report.topicSeconds", 300, "s", (1, DAY), "How often the status is published."),
 )
 

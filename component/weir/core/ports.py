@@ -42,15 +42,20 @@ class Transport(Protocol):
     message_bytes: int  # the most that topic and payload of one message may have together
     most_outstanding: int | None  # it takes no more operations at a time than these; None where it sets no limit
     hands_over: bool  # a good outcome says that somebody else took the message on, and not that the broker has it
+    carries_ids: bool  # publish() sends the record's id along; where it does not, nobody need compute one
+    operation_bytes: int  # the most that its statistics count of an operation beyond topic and payload
+    packet_bytes: int  # the most that a PUBLISH has beyond topic and payload
 
     def start(self) -> None:
         """Begin to connect; events of it are posted."""
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Operation:
-        """Hand one message to the client.
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Operation:
+        """Hand one message to the client, with the id of its record where `carries_ids`.
 
         The future resolves on a native thread: with no error once the PUBACK arrived (QoS 1) or the client wrote it
-        (QoS 0). Raises `Refused` where the client will never send this message.
+        (QoS 0). Raises `Refused` where the client will never send this message, or the broker has said that it takes
+        none so large. Fails with `RefusedByBroker` or `NotTaken` where an answer says so, and in any other way where
+        the broker may have the message.
         """
 
     def statistics(self) -> Statistics:

@@ -148,6 +148,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Give the client id with its placeholders filled in."""
         return topics.expand(self.connection.client_id, {"thingName": self.thing_name})
 
+    @property
+    def report_topic(self) -> str | None:
+        """Give the topic of the status with its placeholders filled in, None where it is not published."""
+        topic = self.report.topic
+        return None if topic is None else topics.expand(topic, {"thingName": self.thing_name})
+
     def topic_of(self, stream: str) -> str:
         """Give the topic of a stream with its placeholders filled in."""
         return topics.expand(self.streams[stream].topic, {"thingName": self.thing_name, "stream": stream})

@@ -13,6 +13,7 @@ MAX_BYTES = 256
 MAX_SLASHES = 7
 MAX_MESSAGE_BYTES = 131_072  # IoT Core's limit on a whole PUBLISH packet
 OVERHEAD_BYTES = 8  # fixed header, topic length, packet id: what a message costs beside topic and payload
+OPERATION_BYTES = 4  # what a client's statistics count of that, with MQTT 3.1.1
 MESSAGE_BYTES = MAX_MESSAGE_BYTES - OVERHEAD_BYTES  # the most that topic and payload of one message may have together
 
 LIMITS = f"at most {MAX_BYTES} bytes and {MAX_SLASHES} slashes"

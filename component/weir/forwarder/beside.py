@@ -12,7 +12,7 @@ from typing import NamedTuple
 from weir.core.errors import Refused
 from weir.core.ports import Operation, Transport
 from weir.forwarder.stream import Notice
-from weir.forwarder.window import OPERATION_BYTES, Window
+from weir.forwarder.window import Window
 
 QOS = 1
 
@@ -60,7 +60,7 @@ class Beside:
         except Refused as error:
             self._notice("publish_failed", topic=note.topic, reason=str(error))
             return
-        self._window.add_note(operation, note.size + OPERATION_BYTES, self._monotonic())
+        self._window.add_note(operation, note.size + self._transport.operation_bytes, self._monotonic())
         self._count("published", 1)
         self._count("bytes", note.size)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from weir.core.errors import NotTaken, StoreFailed
+from weir.core.errors import NotTaken, RefusedByBroker, StoreFailed
 from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted
 from weir.core.ports import Transport
 from weir.core.quarantine import Kept
@@ -229,8 +229,18 @@ class Forwarder:
             sent[0].stream.line.give_back(sent[0].span, sent[1])
             self.link.refused(str(error), self._now.monotonic, error.retry_seconds)
             return
+        if isinstance(error, RefusedByBroker):
+            self._settle_refused(sent, str(error))
+            return
         self._give_back([sent])  # the client can never send it again, but the broker may have it
         self.link.cool_down(self._now.monotonic)
+
+    def _settle_refused(self, sent: Sent, why: str) -> None:
+        run, index, _ = sent
+        run.stream.set_aside(run.span, index, "refused", why, self._now.wall)
+        self._give_back(self.suspicion.went([sent]))
+        self.progress_at = self._now.monotonic
+        self.link.carried(self.progress_at)  # the link works: it brought an answer
 
     def _count(self, name: str, number: int) -> None:
         """Count a message that is of no stream; the first one keeps the figure."""

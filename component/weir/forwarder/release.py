@@ -16,9 +16,8 @@ from weir.core.settings import Settings
 from weir.core.span import RECORD_OVERHEAD, Span
 from weir.forwarder.beside import Beside
 from weir.forwarder.stream import Stream
-from weir.forwarder.window import DELIVERED, HANDED_OVER, OPERATION_BYTES, UNCONFIRMED, Run, Window
+from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window
 
-PACKET_BYTES = 8  # a PUBLISH beyond topic and payload: fixed header 1 + 3 (below 2 MiB), topic length 2, packet id 2
 LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 
 
@@ -108,7 +107,7 @@ class Releaser:
             records = records[: gate.operations]
         count = len(records)
         size = span.run_bytes(records.start, records.stop) - RECORD_OVERHEAD * count
-        size += (stream.topic_bytes + OPERATION_BYTES) * count
+        size += (stream.topic_bytes + self._transport.operation_bytes) * count
         if self.pace.unlimited and size <= gate.bytes:
             gate.spend(size, count)
             self.held_by = gate.held_by
@@ -120,26 +119,28 @@ class Releaser:
 
     def _holds(self, gate: Opening, length: int) -> bool:
         """Tell whether gate or pace hold a message of so many bytes, topic and payload; count it there if not."""
-        self.held_by = gate.refuses(length + OPERATION_BYTES)
+        operation, packet = length + self._transport.operation_bytes, length + self._transport.packet_bytes
+        self.held_by = gate.refuses(operation)
         if self.held_by is not None:
             return True
         now = self._monotonic()
-        if not self.pace.admits(now, length + PACKET_BYTES):
+        if not self.pace.admits(now, packet):
             self.held_by = "pace"
             return True
-        self.pace.spend(now, length + PACKET_BYTES)
-        gate.spend(length + OPERATION_BYTES)
+        self.pace.spend(now, packet)
+        gate.spend(operation)
         return False
 
     def _publish(self, run: Run, records: range) -> int:
         """Hand records to the client; say how many it took."""
         publish, add = self._transport.publish, self._window.add
         stream, span, qos = run.stream, run.span, run.qos
-        topic, overhead = stream.topic, stream.topic_bytes + OPERATION_BYTES
+        id_of = stream.messages.id_of if self._transport.carries_ids else None
+        topic, overhead = stream.topic, stream.topic_bytes + self._transport.operation_bytes
         published = size = 0
         for index, payload in zip(records, span.payloads(records.start, records.stop), strict=True):
             try:
-                operation = publish(topic, payload, qos)
+                operation = publish(topic, payload, qos, id_of and id_of(span, index, payload))
             except Refused as error:
                 stream.set_aside(span, index, "refused", str(error), self._wall())
                 continue
@@ -155,7 +156,8 @@ class Releaser:
         records = stream.line.next_run(span, 1)
         index = records.start
         try:
-            topic, payload = stream.messages.message(span, index, span.payload(index))
+            record = span.payload(index)
+            topic, payload = stream.messages.message(span, index, record)
             length = self._fitting(len(topic.encode()) + len(payload))
         except Unfit as unfit:
             stream.line.take_run(span, records)
@@ -164,12 +166,13 @@ class Releaser:
         if self._holds(gate, length):
             return 0
         stream.line.take_run(span, records)
+        record_id = stream.messages.id_of(span, index, record) if self._transport.carries_ids else None
         try:
-            operation = self._transport.publish(topic, payload, run.qos)
+            operation = self._transport.publish(topic, payload, run.qos, record_id)
         except Refused as error:
             stream.set_aside(span, index, "refused", str(error), self._wall())
             return 0
-        self._window.add(operation, (run, index, length + OPERATION_BYTES))
+        self._window.add(operation, (run, index, length + self._transport.operation_bytes))
         stream.books.published(1, length)
         return 1
 

@@ -16,7 +16,6 @@ from weir.core.span import Span
 from weir.forwarder.stream import Stream
 
 DELIVERED, UNCONFIRMED, HANDED_OVER = "delivered", "unconfirmed", "handedOver"
-OPERATION_BYTES = 4  # what the client's statistics count beyond topic and payload
 
 
 class Run(NamedTuple):

@@ -98,7 +98,7 @@ class Sharing:
 
         Who released last takes the smaller half. So with room for one operation at a time the queues take turns.
         """
-        others = len(self._waiting) - (member in self._waiting)
+        others = len(self._waiting) - (member in self._waiting) if self._waiting else 0
         if not others or room <= 0:
             return room
         return room // (others + 1) if self._last is member else -(-room // (others + 1))
@@ -108,7 +108,7 @@ class Sharing:
 
         They are woken only where something has changed, or workers could wake each other for ever.
         """
-        others = [one for one in self._waiting if one is not member]
+        others = [one for one in self._waiting if one is not member] if self._waiting else []
         offered, self._offered = self._offered, False
         if others and not count and room > 0 and self._last is member:
             self._offered = True
@@ -126,7 +126,13 @@ class Sharing:
 
 
 def _plus(these: Outstanding, those: Outstanding, sign: int) -> Outstanding:
-    return Outstanding(*(this + sign * that for this, that in zip(these, those, strict=True)))
+    # Term by term: this is done for every operation where one goes at a time.
+    return Outstanding(
+        these.operations + sign * those.operations,
+        these.bytes + sign * those.bytes,
+        these.acknowledged_operations + sign * those.acknowledged_operations,
+        these.acknowledged_bytes + sign * those.acknowledged_bytes,
+    )
 
 
 _sharings: WeakValueDictionary[int, Sharing] = WeakValueDictionary()

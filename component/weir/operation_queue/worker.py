@@ -13,7 +13,7 @@ throughput. Where nothing moves, nothing ticks.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -40,12 +40,8 @@ class Stop(NamedTuple):
     drain: bool
 
 
-class Outcome(NamedTuple):
-    """How one operation ended: with an answer of the client, or an error."""
-
-    operation: Operation
-    answer: Any
-    error: BaseException | None
+# How one operation ended: with an answer of the client, or an error. A bare tuple, since one is made for every one.
+Outcome = tuple[Operation, Any, BaseException | None]
 
 
 class Worker:
@@ -81,7 +77,8 @@ class Worker:
 
     def arrived(self) -> Outstanding:
         """Sum up what has an outcome that is not settled yet, for another queue that looks for room."""
-        return _sum(operation for future in self.inbox.listed() if (operation := self._out.get(future)) is not None)
+        found = [self._out.get(future) for future in self.inbox.listed()]
+        return _sum([operation for operation in found if operation is not None])
 
     def run(self) -> None:
         """Work until told to stop, and then until nothing is out any more or the deadline has come."""
@@ -104,7 +101,7 @@ class Worker:
     def step(self) -> bool:
         """Settle, release, tell; and say whether anything moved."""
         outcomes = self._settle()
-        sent = self._release(_sum(outcome.operation for outcome in outcomes))
+        sent = self._release(_sum([operation for operation, _, _ in outcomes]))
         self._tell(outcomes, sent)
         return bool(outcomes or sent)
 
@@ -116,10 +113,10 @@ class Worker:
         for future in self.inbox.take():
             operation = self._out.pop(future)
             try:
-                outcomes.append(Outcome(operation, future.result(), None))
+                outcomes.append((operation, future.result(), None))
                 acknowledged += operation.acknowledged
             except Exception as error:  # noqa: BLE001 - whatever the client gives as the reason, it is the outcome
-                outcomes.append(Outcome(operation, None, error))
+                outcomes.append((operation, None, error))
                 failed += 1
         if outcomes:
             self._books.settle(acknowledged, len(outcomes) - acknowledged - failed, failed)
@@ -223,8 +220,13 @@ class Worker:
         self._books.awake()
 
 
-def _sum(operations: Iterable[Operation]) -> Outstanding:
+_NONE = Outstanding()
+
+
+def _sum(operations: Collection[Operation]) -> Outstanding:
     """Count operations as the gate wants them."""
+    if not operations:
+        return _NONE
     count = size = acknowledged = acknowledged_size = 0
     for operation in operations:
         count += 1

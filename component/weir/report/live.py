@@ -10,6 +10,7 @@ from rich.live import Live  # noqa: TID253 - as above
 from rich.text import Text  # noqa: TID253 - as above
 
 from weir.core.view import View
+from weir.report.stats import SENT
 from weir.report.times import duration
 
 REFRESH_SECONDS = 0.25
@@ -33,7 +34,7 @@ class LiveLine:
     def show(self, view: View, now: float) -> None:
         """Draw where it stands; `now` is monotonic."""
         self._at = now
-        done = sum(stream.counts["delivered"] + stream.counts["unconfirmed"] for stream in view.streams.values())
+        done = sum(stream.counts[name] for stream in view.streams.values() for name in SENT)
         left = sum(stream.queue_records + stream.in_flight for stream in view.streams.values())
         unread = sum(stream.bytes_unread for stream in view.streams.values())
         self._seen = [seen for seen in self._seen if now - seen[0] <= RATE_SECONDS] + [(now, done)]

@@ -37,6 +37,7 @@ _EVENT_LEVELS = {
 LONGEST_VALUE = 500  # characters of one value: a line stays a line
 GATHER_SECONDS = 10.0  # drops and quarantines of one reason are one line in so many seconds
 _GATHERED = frozenset({"dropped", "quarantined", "publish_failed"})
+_WHOLE = frozenset({"stats"})  # the line has every field every time: none where there is nothing to say
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+-{}#$%@~,()[]*")
 
@@ -115,7 +116,7 @@ class Log:
             return
 
     def _line(self, event: str, level: int, fields: dict[str, Any], *, bare: bool) -> str:
-        told = {name: value for name, value in fields.items() if value is not None}
+        told = {name: value for name, value in fields.items() if value is not None or event in _WHOLE}
         if self._json:
             head = {"time": rfc3339(self._wall()), "level": _NAMES[level], "event": event}
             return json.dumps({**head, **told}, default=str)
@@ -124,6 +125,8 @@ class Log:
 
 
 def _word(value: object) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -5,6 +5,7 @@ Owns the form of what `weir status` and `weir losses` say. Knows nothing of wher
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from weir.core.quoting import escaped
 from weir.core.view import StreamView, View
 from weir.report.times import duration, rfc3339
 
+LONGEST_MESSAGE = 4_096  # bytes
 LONGEST_LINE = 1_000  # characters: what is longer is cut, not wrapped
 
 Document = dict[str, Any]
@@ -59,6 +61,21 @@ def document(view: View, wall: float) -> Document:
         "oldestPendingSeconds": None if view.oldest_at is None else max(0, round(wall - view.oldest_at)),
         "streams": {name: _stream(stream) for name, stream in view.streams.items()},
     }
+
+
+def message(status: Document, most: int) -> bytes:
+    """Write a status document as a message of at most 4 KB, or of at most `most` bytes if that is less.
+
+    What does not fit is left out, detail first, and `truncated` says so.
+    """
+    limit = min(LONGEST_MESSAGE, most)
+    without_detail = [{**one, "remedy": ""} for one in status["degraded"]]
+    for left_out in ({}, {"streams": {}}, {"streams": {}, "degraded": without_detail}):
+        shown = {**status, **left_out, **({"truncated": True} if left_out else {})}
+        made = json.dumps(shown, separators=(",", ":")).encode()
+        if len(made) <= limit:
+            break
+    return made
 
 
 def _records(counts: Counts, in_flight: int) -> Document:

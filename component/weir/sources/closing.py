@@ -118,7 +118,7 @@ class Closing:
             return
         try:
             status = os.fstat(file.fd)
-            if status.st_size != file.read_to or status.st_mtime_ns != file.mtime:
+            if status.st_size != file.taken or status.st_mtime_ns != file.mtime:
                 return  # the next scan sees that too
             if not (file.is_intact(file.fd) and is_at(folder.fd, file.position.name, file.fd)):
                 return
@@ -134,7 +134,7 @@ class Closing:
         file.parted = file.absent = file.position.vanished = True
         file.position.gone_since = self._clock()  # for those who ask; its row is removed soon
         file.since = file.looked = now
-        file.late = file.read_to
+        file.late = file.taken
 
     def _make_durable(self, folder: Folder) -> None:
         try:

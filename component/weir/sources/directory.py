@@ -16,14 +16,15 @@ from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
 from weir.sources.closing import Closing, Pending
-from weir.sources.formats import GZIP_MAGIC, JSON, READABLE, by_name, choose
+from weir.sources.formats import choose, is_compressed
 from weir.sources.identity import open_regular
 from weir.sources.inventory import Inventory
-from weir.sources.lines import BLOCK, Rules
+from weir.sources.lines import BLOCK, NOTHING_YET, Rules
 from weir.sources.opening import Opener
 from weir.sources.scan import Folder, Seen, matcher, walk
 from weir.sources.skips import Notice, Skips
-from weir.sources.watched import NOTHING_YET, Watched
+from weir.sources.taking import Turn, take
+from weir.sources.watched import Watched
 
 SCAN_SECONDS: Final = 0.5  # between two scans, at least
 SCAN_SHARE: Final = 50  # and so many times as long as a scan took: 2 % of the time
@@ -57,7 +58,13 @@ class DirectorySource:
         self._clock = clock
         self._notice = notice
         self._stopwatch = stopwatch
-        self._max_record_bytes = max_record_bytes
+        self._rules = Rules(
+            settings.format,
+            max_record_bytes,
+            max_document_bytes=settings.max_document_bytes,
+            delimiter=settings.csv_delimiter.encode(),
+            gaps=True,
+        )
         self._wanted = matcher(settings.pattern)
         self._skips = Skips(notice)
         self._files = Inventory(settings, stream=stream, known=known, clock=clock, skips=self._skips)
@@ -215,16 +222,20 @@ class DirectorySource:
             return False
 
     def _choose_format(self, file: Watched) -> bool:
-        name = file.position.name
-        needed = BLOCK if self._settings.format == "auto" and by_name(name) == JSON else len(GZIP_MAGIC)
-        start = os.pread(file.fd, needed, 0)
-        fmt = choose(self._settings.format, name, start, settled=self._is_settled(file))
-        if fmt in READABLE:
-            file.position.format = fmt
-            return True
-        if fmt is not None:
-            self._drop(file, f"format_{fmt}", (file.size, file.mtime))
-        return False
+        start = os.pread(file.fd, BLOCK, 0)
+        settled = self._is_settled(file)
+        packed = is_compressed(start, settled=settled)
+        if packed is None or (packed and not settled):
+            return False
+        if packed:
+            unpacker = file.unpack()
+            unpacker.reach(file.fd, 0, BLOCK)
+            start = unpacker.read(0, BLOCK)
+        fmt = choose(self._settings.format, file.position.name, start, settled=settled)
+        if fmt is None:
+            return False
+        file.set_format(fmt, packed=packed)
+        return True
 
     def _is_settled(self, file: Watched) -> bool:
         return file.unchanged >= self._settings.settle_seconds
@@ -232,9 +243,9 @@ class DirectorySource:
     def _take(self, file: Watched, limit: int, now: float) -> Reading | None:
         if file.fd < 0:
             return None
-        rules = Rules(file.position.format, self._max_record_bytes)
+        rules = self._rules._replace(fmt=file.position.format)
         try:
-            return file.take(limit, rules, settled=self._is_settled(file), at=self._clock(), now=now)
+            return take(file, Turn(limit, rules, self._is_settled(file), self._clock(), now))
         except OSError:
             self._fail(file)
             return None
@@ -242,23 +253,27 @@ class DirectorySource:
     def _end_turn(self, file: Watched) -> None:
         self._turn = None
         file.queued = False
+        if file.unpacker is not None and file.unpacker.over:
+            self._close_unpacked(file, file.unpacker.fault)
         if file.parted:
-            self._late_bytes += max(0, file.read_to - file.late)
-            file.late = file.read_to
+            self._late_bytes += max(0, file.taken - file.late)
+            file.late = file.taken
         inode = file.position.inode
         goal = min(self._files.goals.get(inode, 0), file.turn_end)  # a file that was cut is read as far as it goes
-        if file.read_to >= goal and file.long is None and file.tried is not None:  # None: it has to be begun anew
+        if file.taken >= goal and file.long is None and file.tried is not None:  # None: it has to be begun anew
             self._files.goals.pop(inode, None)
+
+    def _close_unpacked(self, file: Watched, fault: str | None) -> None:
+        """Let go of what unpacked a file; say once what was wrong with it."""
+        if not file.unread:
+            file.unpacker = None
+            if fault is not None:
+                self._skips.add(file.position.name, file.position.inode, fault)
 
     def _fail(self, file: Watched) -> None:
         """Close a file that cannot be read now; a later scan tries again."""
         self._files.open.release(file)
         self._files.fail(file.position.name, file.position.inode)
-
-    def _drop(self, file: Watched, reason: str, look: tuple[int, int]) -> None:
-        self._files.open.release(file)
-        self._files.live.pop(file.position.inode, None)
-        self._files.skip(file.position.name, file.position.inode, reason, look)
 
     # Committing
 

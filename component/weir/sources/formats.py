@@ -1,7 +1,7 @@
 """Which format a file has, and whether a record is one of it.
 
 Owns the choice by name and by first bytes, and the check of one record. Knows nothing of files, offsets or spans.
-A record is checked and never changed: what passes goes on byte for byte.
+A record is checked and never changed here: what passes goes on byte for byte.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ JSONL: Final = "jsonl"
 LINES: Final = "lines"
 CSV: Final = "csv"
 JSON: Final = "json"
-GZIP: Final = "gzip"
-READABLE: Final = frozenset({JSONL, LINES})  # the formats that can be read; files of others are skipped and counted
+FILE: Final = "file"
+WHOLE: Final = frozenset({JSON, FILE})  # nothing of such a file is read before it is settled
 
 BLANKS: Final = b" \t\r"  # a line of nothing else is not a record
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -40,15 +40,17 @@ def by_name(name: bytes) -> str:
     return _BY_SUFFIX.get(stem[dot:].lower(), LINES) if dot >= 0 else LINES
 
 
-def choose(configured: str, name: bytes, start: bytes, *, settled: bool) -> str | None:
-    """Choose the format of a file, given how it begins; None while it is too early to tell.
-
-    Compressed bytes are never lines, whatever is configured; they wait for a version that can unpack them.
-    """
+def is_compressed(start: bytes, *, settled: bool) -> bool | None:
+    """Tell by its first bytes whether a file is compressed, whatever its name; None while it is too early to tell."""
     if start.startswith(GZIP_MAGIC):
-        return GZIP
+        return True
     if len(start) < len(GZIP_MAGIC) and GZIP_MAGIC.startswith(start) and not settled:
         return None
+    return False
+
+
+def choose(configured: str, name: bytes, start: bytes, *, settled: bool) -> str | None:
+    """Choose the format of a file, given how it (or what it unpacks to) begins; None while it is too early to tell."""
     wanted = by_name(name) if configured == "auto" else configured
     if wanted == JSON and configured == "auto":
         return _lines_or_document(start, settled=settled)

@@ -17,6 +17,8 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
+from weir.sources.packed import is_packed, seal_matches
+
 HEAD_BYTES: Final = 1024  # a file is known by its first complete line, up to so many bytes
 TAIL_BYTES: Final = 256  # and by what lies just before the position
 HASH_BYTES: Final = 16
@@ -127,7 +129,9 @@ def tail_of_taken(fd: int, position: int, taken: bytes) -> bytes:
 
 def tail_matches(fd: int, tail: bytes, position: int) -> bool:
     """Tell whether the bytes before the position are those that were hashed; no hash matches anything."""
-    return not tail or tail_of(fd, position) == tail
+    if not tail:
+        return True
+    return seal_matches(fd, tail) if is_packed(position) else tail_of(fd, position) == tail
 
 
 def open_for_writing(fd: int) -> bool | None:

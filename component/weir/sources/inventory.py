@@ -18,9 +18,9 @@ from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
 from weir.sources import shelf
 from weir.sources.descriptors import Descriptors
-from weir.sources.formats import JSON, READABLE, by_name
 from weir.sources.fresh import Fresh
 from weir.sources.gone import Gone
+from weir.sources.packed import read_size
 from weir.sources.scan import IO_ERROR, Seen
 from weir.sources.shelf import UNSEEN, Kept, Roll
 from weir.sources.skips import Skips
@@ -119,9 +119,9 @@ class Inventory:
     def known(self, entries: bytes | None, inode: int) -> list[Kept]:
         return list(shelf.unpack(entries or b"", self.stream, inode))
 
-    def skip(self, name: bytes, inode: int, reason: str, look: tuple[int, int] | None = None) -> None:
+    def skip(self, name: bytes, inode: int, reason: str) -> None:
         """Leave a file alone, and count that once."""
-        self.skips.add(name, inode, reason, look)
+        self.skips.add(name, inode, reason)
         self.fresh.drop(inode)
         self.goals.pop(inode, None)
 
@@ -161,7 +161,8 @@ class Inventory:
         if entry is not None:
             return self._meet_resting(seen, entry, now)
         if seen.inode in self.gone:
-            return not self.skips.holds(seen.name, seen.inode, (seen.size, seen.mtime))
+            self.skips.confirm(seen.name, seen.inode)
+            return True
         if seen.matches:
             self._meet_new(seen)
         return False
@@ -243,12 +244,7 @@ class Inventory:
         file.tried = (seen.size, seen.mtime)
 
     def _meet_new(self, seen: Seen) -> None:
-        wanted = by_name(seen.name) if self.settings.format == "auto" else self.settings.format
-        if wanted not in READABLE and (wanted != JSON or self.settings.format != "auto"):
-            self.skips.add(seen.name, seen.inode, f"format_{wanted}")
-            return
-        if self.skips.holds(seen.name, seen.inode, (seen.size, seen.mtime)):
-            return
+        self.skips.confirm(seen.name, seen.inode)
         if not seen.size and self.settings.on_done == "keep":
             return
         if seen.inode not in self.fresh:
@@ -309,8 +305,7 @@ class Inventory:
 
     def _give_up(self, file: Watched) -> None:
         """Count what nobody will read any more of a file that is gone."""
-        self.vanished_files += bool(file.lose(file.unread))
-        file.size = file.read_to
+        self.vanished_files += file.give_up()
         self.goals.pop(file.position.inode, None)
 
     def close(self) -> None:
@@ -339,7 +334,9 @@ class Inventory:
         for inode, size in self.expected.items():
             known = [kept.position for kept in self.known(self.rest.get(inode), inode)]
             is_counted = any(position.beyond for position in known)  # as a file that rested, sooner or later
-            self.vanished_files += size > 0 and not is_counted and all(each.position < size for each in known)
+            self.vanished_files += (
+                size > 0 and not is_counted and all(read_size(each.position, each.tail) < size for each in known)
+            )
         self.expected.clear()
 
     def _miss_resting(self) -> None:
@@ -365,7 +362,7 @@ class Inventory:
     def unfinished(self) -> dict[int, int]:
         """Give the files of which something is not accounted for, by inode, with the size they have."""
         live = {
-            inode: max(file.size, file.read_to)
+            inode: max(file.size, file.taken)
             for inode, file in self.live.items()
             if file.position.gone_since is None and (file.unread or file.position.changed or not file.accounted)
         }

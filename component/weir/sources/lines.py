@@ -7,6 +7,9 @@ A line ends at a newline; a carriage return just before it, or at the end of the
 of spaces, tabs and carriage returns is not a record. A byte order mark at the very start is not part of the first
 record.
 
+Zero bytes where a line begins are what a power cut leaves of a file whose writer had not synced it. In a file they are
+not part of a record: a cut stops before them, and whoever reads passes them by.
+
 Every byte of a block belongs to something: what leads to the first record (blank lines, the mark) is told apart, so
 that a record always begins at its own first byte and has the same offset however the input was cut into blocks; blank
 lines after a record belong to its extent.
@@ -20,11 +23,13 @@ from itertools import accumulate, count, repeat
 from operator import add
 from typing import Final, NamedTuple
 
+from weir.core.ports import Reading
 from weir.core.span import SPAN_BYTES, SPAN_RECORDS
 from weir.sources.formats import BLANKS, fault, passes
 
 BLOCK: Final = SPAN_BYTES
 KEPT_BYTES: Final = 256  # what is kept of a record that is too large
+NOTHING_YET: Final = Reading(None, ())  # something was done and there may be more, but no record came of it
 MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -65,6 +70,9 @@ class Rules(NamedTuple):
 
     fmt: str
     max_record_bytes: int
+    max_document_bytes: int = 8_388_608
+    delimiter: bytes = b","
+    gaps: bool = False  # zero bytes where a line begins are no part of it
 
 
 def cut(block: bytes, start: int, limit: int, rules: Rules, *, final: bool = False) -> Cut:
@@ -78,6 +86,10 @@ def cut(block: bytes, start: int, limit: int, rules: Rules, *, final: bool = Fal
     if end <= lead or limit <= 0:
         return Cut(start + lead, start + lead, None, [])
     text = block if lead == 0 and end == len(block) else block[lead:end]
+    if rules.gaps and b"\0" in text and (text.startswith(b"\0") or b"\n\0" in text):
+        text = text[: text.find(b"\n\0") + 1 if not text.startswith(b"\0") else 0]
+        if not text:
+            return Cut(start + lead, start + lead, None, [])
     return _quick(text, start + lead, limit, rules) or _careful(text, start + lead, limit, rules)
 
 
@@ -179,12 +191,24 @@ class LongLine:
 
     def __init__(self, begin: int, rules: Rules) -> None:
         self.begin = begin
+        self.over = False  # its end has passed
         self._rules = rules
         self._hash = hashlib.sha256()
         self._size = 0
         self._kept = b""
         self._return = False  # the last byte was a carriage return, which may belong to the line end
         self._blank = True
+
+    def take(self, data: bytes) -> int:
+        """Take what belongs to the line; say how much that was, with its newline."""
+        end = self._end_in(data)
+        self.over = end > 0
+        self.feed(data[: end - 1] if end else data)
+        return end or len(data)
+
+    def _end_in(self, data: bytes) -> int:
+        """Find the end of the line, just past its newline; 0 if it goes on."""
+        return data.find(b"\n") + 1
 
     def feed(self, data: bytes) -> None:
         """Take more of the line, without its newline."""
@@ -206,3 +230,20 @@ class LongLine:
         if self._blank:
             return None
         return too_large(self.begin, end, self._size, self._kept, self._hash.digest(), self._rules)
+
+
+class LongRest(LongLine):
+    """All the rest of a file, as it passes by: a document or a whole file that is longer than one may be."""
+
+    def __init__(self, begin: int, rules: Rules, allowed: int) -> None:
+        super().__init__(begin, rules._replace(max_record_bytes=allowed))
+
+    def _end_in(self, data: bytes) -> int:  # noqa: ARG002 - it goes on to the end of the file
+        return 0
+
+    def feed(self, data: bytes) -> None:
+        """Take more; every byte counts."""
+        self._blank = False
+        self._hash.update(data)
+        self._size += len(data)
+        self._kept += data[: KEPT_BYTES - len(self._kept)]

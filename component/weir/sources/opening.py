@@ -13,6 +13,7 @@ from weir.core.positions import FilePosition
 from weir.sources.descriptors import MAX_OPEN
 from weir.sources.identity import birth_time, open_regular
 from weir.sources.inventory import Inventory
+from weir.sources.packed import read_size
 from weir.sources.recognise import Found, Recognised, recognise
 from weir.sources.scan import Folder, Seen
 from weir.sources.shelf import UNSEEN, Kept
@@ -67,7 +68,7 @@ class Opener:
         file.matches = seen.matches
         status = os.fstat(found.fd)
         file.look(status.st_size, status.st_mtime_ns, now)
-        if position.position == file.size and not position.changed:
+        if read_size(position.position, position.tail) == file.size and not position.changed:
             inventory.settle(file)
         else:
             inventory.wish(file)
@@ -115,7 +116,7 @@ class Opener:
         verdict = self._recognise(found, (), same_boot=True)
         if verdict is None:
             return False
-        self._inventory.vanished_files += bool(file.lose(max(0, file.turn_end - file.read_to)))
+        self._inventory.vanished_files += bool(file.lose(max(0, file.turn_end - file.taken)))
         self._inventory.retire(old, file.read_to)
         file.start_over(verdict.position)
         return True
@@ -154,7 +155,7 @@ def _is_another_name(folder: Folder, seen: Seen, known: list[Kept]) -> bool:
     if len(known) != 1 or known[0].position.name == seen.name:
         return False
     position, mtime, _ = known[0]
-    if position.position != seen.size or mtime not in {seen.mtime, UNSEEN}:
+    if read_size(position.position, position.tail) != seen.size or mtime not in {seen.mtime, UNSEEN}:
         return False
     try:
         return os.stat(position.name, dir_fd=folder.fd, follow_symlinks=False).st_ino == seen.inode

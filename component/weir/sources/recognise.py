@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.sources.formats import FILE, JSON, WHOLE
 from weir.sources.identity import TAIL_BYTES, birth_time, head_matches, head_of, tail_matches, tail_of
 from weir.sources.lines import BLOCK
+from weir.sources.packed import PACKED, Unpacker, is_packed, read_size
 
 _READ_BYTES: Final = 1 << 20
 
@@ -46,12 +48,13 @@ def recognise(found: Found, stream: int, known: Sequence[FilePosition], *, same_
     if last is not None:
         proven = birth is not None and last.birth == birth
         # Without a birth time a head alone proves nothing: files of one kind begin alike.
-        if (proven or last.tail or not last.position) and is_intact(
+        is_same = (proven or last.tail or not last.position) and is_intact(
             found.fd, last, read_to=last.reach, tail=last.tail, tail_at=last.position
-        ):
+        )
+        if is_same and not has_outgrown(found.fd, last, read_to=last.reach, tail=last.tail):
             others = [each for each in known if each is not last]
             return Recognised(last, others)
-        if not same_boot and last.head_length and head_matches(found.fd, last.head, last.head_length):
+        if not is_same and not same_boot and last.head_length and head_matches(found.fd, last.head, last.head_length):
             return _after_power_cut(found, last, list(known))
     position = _begin(found, stream, birth, last.generation + 1 if last else 0)
     return Recognised(position, list(known))
@@ -60,10 +63,17 @@ def recognise(found: Found, stream: int, known: Sequence[FilePosition], *, same_
 def is_intact(fd: int, known: FilePosition, *, read_to: int, tail: bytes, tail_at: int) -> bool:
     """Tell whether a file still is what was read of it: as long at least, with the same head and the same tail."""
     return (
-        os.fstat(fd).st_size >= read_to
+        os.fstat(fd).st_size >= read_size(read_to, tail)
         and head_matches(fd, known.head, known.head_length)
         and tail_matches(fd, tail, tail_at)
     )
+
+
+def has_outgrown(fd: int, known: FilePosition, *, read_to: int, tail: bytes) -> bool:
+    """Tell whether a file that was taken as one record is longer than that by now, and so another record."""
+    if known.format != FILE or read_to in {0, PACKED}:
+        return False
+    return os.fstat(fd).st_size != read_size(read_to, tail)
 
 
 def _after_power_cut(found: Found, last: FilePosition, known: list[FilePosition]) -> Recognised:
@@ -74,6 +84,9 @@ def _after_power_cut(found: Found, last: FilePosition, known: list[FilePosition]
     highest one that holds may be old or new, so it is read, as a new generation: what is written there now are new
     records, which must not have the ids of the lost ones.
     """
+    if is_packed(last.position) or last.format in WHOLE:  # one document, or bytes that depend on all before them
+        twins = _count_all(found, last)
+        return Recognised(_begin(found, last.stream, last.birth, last.generation + 1), known, 0, twins)
     rungs = [*last.rungs, Rung(last.position, last.tail[:RUNG_HASH_BYTES])] if last.tail else last.rungs
     ats = [rung.at for rung in rungs if rung.at > last.head_length and _holds(found, rung)]
     at = max((at for at in ats if _is_telling(found.fd, at)), default=0)
@@ -113,6 +126,26 @@ def _count_records(fd: int, begin: int, end: int) -> int:
         lines, last = lines + data.count(b"\n"), data[-1:]
         begin += len(data)
     return lines + (last != b"\n")
+
+
+def _count_all(found: Found, last: FilePosition) -> int:
+    """Count what may be records in all of a file that was begun already: lines, and what commas part in a document."""
+    if last.reach in {0, PACKED}:
+        return 0
+    if last.format == FILE:
+        return 1
+    parts, at, unpacker = 1, 0, Unpacker() if is_packed(last.position) else None
+    while True:
+        if unpacker is None:
+            data = os.pread(found.fd, _READ_BYTES, at)
+        else:
+            while not unpacker.reach(found.fd, at, _READ_BYTES):
+                pass
+            data = unpacker.read(at, _READ_BYTES)
+        if not data:
+            return parts
+        parts += data.count(b"\n") + (data.count(b",") if last.format == JSON else 0)
+        at += len(data)
 
 
 def _begin(found: Found, stream: int, birth: int | None, generation: int) -> FilePosition:

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.sources.packed import is_packed, read_size
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ UNSEEN: Final = -1  # as a modification time: not looked at by this process yet
 # head, head length, tail, format, length of the name, number of ranges beyond. Rungs, name and ranges follow.
 _FIRST: Final = Struct("<QqH")
 _HEADER: Final = Struct("<QqHddqQI17pH17p8pHI")
+_TAIL: Final = 10
 _RUNG: Final = Struct(f"<Q{RUNG_HASH_BYTES}s")
 _NEVER: Final = -1.0
 _NO_BIRTH: Final = -(1 << 63)
@@ -101,7 +103,10 @@ def matches(entry: bytes, name: bytes, size: int, mtime: int) -> bool:
     """Tell, without unpacking, whether this is one position, fully read, and its file looks as it did."""
     if not entry.endswith(name):
         return False
-    return _FIRST.unpack_from(entry) == (size, mtime, len(entry) - len(name))
+    at, seen, name_at = _FIRST.unpack_from(entry)
+    if is_packed(at):
+        at = read_size(at, _HEADER.unpack_from(entry)[_TAIL])
+    return (at, seen, name_at) == (size, mtime, len(entry) - len(name))
 
 
 def unchanged_since(entry: bytes) -> float:

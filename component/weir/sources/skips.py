@@ -18,21 +18,18 @@ Notice = Callable[[str, dict[str, object]], None]
 
 
 class Skips:
-    """The skipped things of one directory: counted by name and inode, left alone by inode."""
+    """The skipped things of one directory: counted by name and inode."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
         # A hash stands for name and inode: two that collide are counted as one, which at 64 bits nobody will see.
         self._counted: Roll[bool] = Roll()
-        self._looks: Roll[int] = Roll()  # how a file looked that is not worth another try while it looks so
         self._said = 0
         self._unsaid = 0
         self.count = 0
 
-    def add(self, name: bytes, inode: int, reason: str, look: tuple[int, int] | None = None) -> None:
-        """Skip something; with a `look` (size, modification time) it is left alone until that changes."""
-        if look is not None and len(self._looks) < MAX_KNOWN:
-            self._looks.put(inode, hash(look))
+    def add(self, name: bytes, inode: int, reason: str) -> None:
+        """Skip something."""
         key = hash((name, inode))
         if key in self._counted:
             self._counted.confirm(key)
@@ -52,16 +49,9 @@ class Skips:
         """Note that what may have been skipped is still there, so that it is not counted again."""
         self._counted.confirm(hash((name, inode)))
 
-    def holds(self, name: bytes, inode: int, look: tuple[int, int]) -> bool:
-        """Tell whether a file is to be left alone, since it looks as it did when it was skipped."""
-        self.confirm(name, inode)
-        self._looks.confirm(inode)
-        return self._looks.get(inode) == hash(look)
-
     def end_scan(self) -> None:
         """Forget what a complete scan did not show."""
         if self._unsaid:
             self._notice("source_skipped", {"files": self._unsaid, "reason": "more of them"})
         self._said = self._unsaid = 0
         self._counted.forget_missing()
-        self._looks.forget_missing()

@@ -20,8 +20,7 @@ from weir.core.ports import Reading, Reject, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.sources.formats import BLANKS
-from weir.sources.lines import BLOCK, Bad, Cut, LongLine, Rules, cut
-from weir.sources.watched import NOTHING_YET
+from weir.sources.lines import BLOCK, NOTHING_YET, Bad, Cut, LongLine, Rules, cut
 
 BLOCKS: Final = 8  # read ahead, at most
 LINE_SECONDS: Final = 0.5  # at a stop, for the rest of a line of which a part was read

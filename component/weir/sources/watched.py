@@ -1,25 +1,20 @@
-"""One file that is being read: where reading stands, and how the next records are taken from it.
+"""One file that is being read: where reading stands, how it looks, and whether it is still what was read of it.
 
-Owns reading by position, what counts as settled, and noticing that the file was rewritten. Knows nothing of scans,
-of other files, or of what becomes of a record.
+Owns the turn of a file, and noticing that it was rewritten. Knows nothing of scans, of other files, or of records.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from weir.core.ports import Reading, Reject
 from weir.core.positions import FilePosition
-from weir.core.span import Span
+from weir.sources.formats import GZIP_MAGIC
 from weir.sources.identity import CHANGED, head_of, tail_of, tail_of_taken
-from weir.sources.lines import BLOCK, Bad, Cut, LongLine, Rules, cut
-from weir.sources.recognise import Found, is_intact, next_generation
-
-STRIDE: Final = 1_048_576  # of a line that is too long anyway, so much is passed at a time
-_LEAST: Final = 4_096  # where few records are wanted a block need not be full: so much, and more for each of them
-_PER_RECORD: Final = 512
-NOTHING_YET: Final = Reading(None, ())  # something was done and there may be more, but no record came of it
+from weir.sources.lines import LongLine
+from weir.sources.packed import PACKED, Unpacker, is_packed, read_size, seal_of
+from weir.sources.recognise import Found, has_outgrown, is_intact, next_generation
+from weir.sources.rows import Header
 
 
 class Over(NamedTuple):
@@ -36,8 +31,10 @@ class Watched:
     __slots__ = (
         "absent",
         "again_at",
+        "expects",
         "fd",
         "first_scan",
+        "header",
         "late",
         "long",
         "looked",
@@ -54,6 +51,7 @@ class Watched:
         "tail",
         "tried",
         "turn_end",
+        "unpacker",
     )
 
     def __init__(self, position: FilePosition, fd: int, *, scan: int) -> None:
@@ -77,10 +75,18 @@ class Watched:
         self.tried: tuple[int, int] | None = None  # how it looked when its last turn began
         self.long: LongLine | None = None
         self.tail = position.tail  # hash of what lies before read_to, to notice that it was rewritten; empty: not known
+        self.header: Header | None = None  # of a CSV file, once it was read
+        self.expects = ""  # what is expected in a JSON document where reading stands; empty: not known
+        self.unpacker: Unpacker | None = None
 
     @property
     def unread(self) -> int:
-        return max(0, self.size - self.read_to)
+        return max(0, self.size - self.taken)
+
+    @property
+    def taken(self) -> int:
+        """Count the bytes of the file that were taken, by this process or an earlier one."""
+        return read_size(self.read_to, self.tail)
 
     @property
     def unchanged(self) -> float:
@@ -95,7 +101,7 @@ class Watched:
     def look(self, size: int, mtime: int, now: float) -> None:
         """Note how the file looks now."""
         if size < self.size:
-            self.shrunk += max(0, self.size - max(size, self.read_to))
+            self.shrunk += max(0, self.size - max(size, self.taken))
             self.turn_end = min(self.turn_end, size)
         if (size, mtime) != (self.size, self.mtime):
             self.size = size
@@ -123,6 +129,8 @@ class Watched:
         self.shrunk = 0
         self.turn_end = status.st_size
         self.tried = (self.size, self.mtime)
+        if self.unpacker is not None and self.unpacker.over:
+            self.unpacker = None  # what it found to be the end may be none any more
         if not self.position.head_length:
             self._learn_head()
         return over
@@ -130,6 +138,8 @@ class Watched:
     def is_intact(self, fd: int) -> bool:
         """Tell whether what was taken of the file still lies there; if not, its next turn begins anew."""
         intact = is_intact(fd, self.position, read_to=self.read_to, tail=self.tail, tail_at=self.read_to)
+        if self.long is None:
+            intact = intact and not has_outgrown(fd, self.position, read_to=self.read_to, tail=self.tail)
         if not intact:
             self.tried = None
         return intact
@@ -137,9 +147,11 @@ class Watched:
     def _start_again(self, inode: int, size: int) -> Over:
         old = self.position
         # What the writer added since the last turn is new, and not lost; how much was there then is what is known.
-        over = Over(self.lose(max(0, self.turn_end - self.read_to)), old, self.read_to)
+        over = Over(self.lose(max(0, self.turn_end - self.taken)), old, self.read_to)
+        was_packed = self.packed
         self.start_over(next_generation(Found(self.fd, inode, size, old.name), old))
-        self.position.format = old.format
+        if not was_packed and os.pread(self.fd, len(GZIP_MAGIC), 0) != GZIP_MAGIC:
+            self.position.format = old.format
         return over
 
     def lose(self, unread: int) -> int:
@@ -147,10 +159,16 @@ class Watched:
         lost = unread + self.shrunk
         self.shrunk = 0
         if self.long is not None:
-            lost += self.read_to - self.long.begin
+            lost += 0 if self.packed else self.read_to - self.long.begin
             self.position.account(self.long.begin, self.read_to)
             self.long = None
         return lost
+
+    def give_up(self) -> bool:
+        """Expect nothing more of it; tell whether anything is lost with that."""
+        lost = self.lose(self.unread)
+        self.size = self.taken
+        return lost > 0
 
     def start_over(self, position: FilePosition) -> None:
         """Go on as another generation, or as another file."""
@@ -158,96 +176,58 @@ class Watched:
         self.read_to = position.position
         self.tail = position.tail
         self.tried = None
+        self.header = self.unpacker = None
+        self.expects = ""
 
     def _learn_head(self) -> None:
         self.position.head, self.position.head_length = head_of(self.fd)
         self.position.changed = self.position.changed or self.position.head_length > 0
 
-    def take(self, limit: int, rules: Rules, *, settled: bool, at: float, now: float) -> Reading | None:
-        """Take the next records of this turn; None at its end."""
-        # A turn stays open for as long as the queue is full, and the file may be rewritten meanwhile.
-        if not self.is_intact(self.fd):
-            return None
-        hole = self._next_hole()
-        bound = self.turn_end if hole is None else min(self.turn_end, hole)
-        # Where an accounted range begins, a record ended; so it does at the end of a file that nobody writes to.
-        ends_here = bound == hole or (settled and os.fstat(self.fd).st_size == self.turn_end)
-        if self.long is not None:
-            return self._pass_by(self.long, bound, ends_here=ends_here)
-        wanted = min(BLOCK, _LEAST + _PER_RECORD * limit, bound - self.read_to)
-        if wanted <= 0:
-            return None
-        block = os.pread(self.fd, wanted, self.read_to)
-        if len(block) < wanted:
-            return None  # it became shorter in this moment; the next turn finds out
-        whole = self.read_to + wanted == bound
-        result = cut(block, self.read_to, limit, rules, final=whole and ends_here)
-        if result.end == self.read_to:
-            return self._take_longer(bound, rules, ends_here=ends_here, at=at, now=now)
-        return self._give(result, block, at, now)
+    # Where reading stands
 
-    def _next_hole(self) -> int | None:
+    @property
+    def packed(self) -> bool:
+        """Tell whether its contents are compressed."""
+        return is_packed(self.position.position)
+
+    def unpack(self) -> Unpacker:
+        """Give what unpacks it."""
+        if self.unpacker is None:
+            self.unpacker = Unpacker()
+        return self.unpacker
+
+    def set_format(self, fmt: str, *, packed: bool) -> None:
+        """Know what it is; from here on it has a position."""
+        self.position.format = fmt
+        if packed and not self.packed:
+            self.position.account(0, PACKED)
+            self.read_to = PACKED
+            self.tail = self.unpack().seal(whole=False)
+
+    def next_hole(self) -> int | None:
         """Step over what is accounted for; give the end of the hole in it that comes next, None if it is open."""
         if self.position.reach <= self.read_to:
             return None
         begin, end = self.position.unaccounted_from(self.read_to)
-        self._move_to(begin, b"")
+        self.move_to(begin, b"")
         return end
 
-    def _move_to(self, end: int, taken: bytes) -> None:
+    def move_to(self, end: int, taken: bytes) -> None:
         """Note how far reading has come, and what lies before that point: `taken`, as far as it was read just now."""
+        if end != self.read_to:
+            self.expects = ""
         self.read_to = end
-        self.tail = tail_of_taken(self.fd, end, taken)
+        if not self.packed:
+            self.tail = tail_of_taken(self.fd, end, taken)
+        elif self.unpacker is not None:
+            self.tail = self.unpacker.seal(whole=self.unpacker.ends_at(end - PACKED))
 
-    def _take_longer(self, bound: int, rules: Rules, *, ends_here: bool, at: float, now: float) -> Reading | None:
-        """Take one record that does not fit a block, or begin to pass by one that is too long."""
-        wanted = min(rules.max_record_bytes + 2, bound - self.read_to)
-        block = os.pread(self.fd, wanted, self.read_to)
-        newline = block.find(b"\n") + 1
-        if newline:
-            return self._give(cut(block[:newline], self.read_to, 1, rules), block, at, now)
-        if len(block) == rules.max_record_bytes + 2:
-            self.long = LongLine(self.read_to, rules)
-            return self._pass_by(self.long, bound, ends_here=ends_here)
-        if ends_here and self.read_to + len(block) == bound:
-            return self._give(cut(block, self.read_to, 1, rules, final=True), block, at, now)
-        return None  # part of a line
-
-    def _pass_by(self, line: LongLine, bound: int, *, ends_here: bool) -> Reading | None:
-        data = os.pread(self.fd, max(0, min(STRIDE, bound - self.read_to)), self.read_to)
-        newline = data.find(b"\n")
-        taken = data if newline < 0 else data[: newline + 1]
-        line.feed(taken.removesuffix(b"\n"))
-        self._move_to(self.read_to + len(taken), taken)
-        if newline < 0 and not (ends_here and self.read_to >= bound):
-            return NOTHING_YET if data else None
-        self.long = None
-        bad = line.finish(self.read_to)
-        if bad is None:
-            self.position.account(line.begin, self.read_to)
-            return NOTHING_YET
-        return Reading(None, (self._reject(bad),))
-
-    def _give(self, result: Cut, block: bytes, at: float, now: float) -> Reading:
-        if result.begin > self.read_to:
-            self.position.account(self.read_to, result.begin)
-        self._move_to(result.end, block[: result.end - self.read_to])
-        span = None
-        if result.run is not None:
-            body, ends, extents = result.run
-            span = Span(
-                body=body,
-                ends=ends,
-                extents=extents,
-                offset=result.begin,
-                file=self.position,
-                at=at,
-                read_at=now,
-            )
-        return Reading(span, tuple(map(self._reject, result.bad)))
-
-    def _reject(self, bad: Bad) -> Reject:
-        return Reject(bad.reason, bad.detail, self.position, *bad[2:])
+    def note_end(self) -> None:
+        """Note that nothing follows in what is compressed."""
+        self.move_to(self.read_to, b"")
+        if self.position.position == self.read_to and self.position.tail != self.tail:
+            self.position.tail = self.tail
+            self.position.changed = True
 
     # For a commit
 
@@ -261,4 +241,10 @@ class Watched:
     def look_up_tail(self, fd: int) -> None:
         """Hash the bytes before the position in the file, if it still is what was read."""
         at = self.position.position
-        self.position.tail = (tail_of(fd, at) if self.is_intact(fd) else b"") or CHANGED
+        if not self.is_intact(fd):
+            self.position.tail = CHANGED
+        elif self.packed:
+            # Behind where reading stands: all that is sure is that the file is not through.
+            self.position.tail = seal_of(fd, max(0, min(self.taken, os.fstat(fd).st_size - 1))) or CHANGED
+        else:
+            self.position.tail = tail_of(fd, at) or CHANGED

@@ -57,7 +57,7 @@ class Quarantine:
 
     def take(self, stream: int, chunk: int, left: int, at: float) -> None:
         """Take over a row of the backlog that is not what was written, whatever its size."""
-        self._database.execute(
+        taken = self._database.execute(
             f"INSERT INTO quarantine ({_COLUMNS})"
             " SELECT x'', ?, ?, 'corrupt', ?, '', chunk.file, coalesce(name, x''), \"offset\", length(body), x'', crc,"
             " body FROM chunk LEFT JOIN file ON file.id = chunk.file WHERE chunk.id = ?",
@@ -65,7 +65,7 @@ class Quarantine:
         )
         self._database.execute("DELETE FROM chunk WHERE id = ?", (chunk,))
         self._database.execute("DELETE FROM cut WHERE id = ?", (chunk,))
-        self._bytes = self._one(f"SELECT {_COST} FROM quarantine")
+        self._bytes += self._one(f"SELECT {_COST} FROM quarantine WHERE id = ?", taken.lastrowid or 0)
 
     def remove(self, numbers: Sequence[int]) -> int:
         """Remove entries, and have their room again; say how many there were."""
@@ -73,12 +73,6 @@ class Quarantine:
             return 0
         self._bytes -= self._one(f"SELECT {_COST} FROM quarantine WHERE {_among(numbers)}", *numbers)
         return self._database.execute(f"DELETE FROM quarantine WHERE {_among(numbers)}", numbers).rowcount
-
-    def forget_not_kept(self) -> int:
-        """Forget how many had no row; say how many that were."""
-        not_kept = self._one("SELECT not_kept FROM store")
-        self._database.execute("UPDATE store SET not_kept = 0")
-        return not_kept
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

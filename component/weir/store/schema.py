@@ -11,8 +11,8 @@ Weir tables and columns are only added.
     chunk       one row a span that is pending: immutable; its id is stream and order of arrival
     cut         what is gone of a chunk; the only part of a backlog that changes
     loss        what was dropped, by stream, topic and reason
-    quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then; its id is
-                never used again, since people name entries by it. `not_kept` in `store` counts those without a row
+    quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then; its id
+                is never used again, since people name entries by it. `not_kept` of `store` counts those without a row
 """
 
 from __future__ import annotations

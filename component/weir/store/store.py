@@ -281,13 +281,14 @@ class Store:
         )
 
     def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
-        """Remove entries of the quarantine for good, and with `not_kept` the count of those without a row.
+        """Remove entries of the quarantine for good, and with `not_kept` the count of those that it had no room for.
 
-        Say how many were removed, or were without a row.
+        Say how many were removed.
         """
         with self._transaction():
             removed = self.quarantine.remove(numbers)
-            removed += self.quarantine.forget_not_kept() if not_kept else 0
+            if not_kept:
+                self._database.execute("UPDATE store SET not_kept = 0")
         self._checkpoint()
         return removed
 

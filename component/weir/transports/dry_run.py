@@ -12,7 +12,7 @@ from typing import Any
 
 from weir.core.events import Closed, Connected
 from weir.core.ports import Post, Settled, Statistics
-from weir.core.topics import MESSAGE_BYTES
+from weir.core.topics import MESSAGE_BYTES, OPERATION_BYTES, OVERHEAD_BYTES
 
 _NOTHING = Statistics(0, 0, 0, 0)
 
@@ -24,6 +24,9 @@ class DryRunTransport:
     message_bytes = MESSAGE_BYTES
     most_outstanding: int | None = None
     hands_over = False
+    carries_ids = False
+    operation_bytes = OPERATION_BYTES
+    packet_bytes = OVERHEAD_BYTES
 
     def __init__(self, write: Callable[[str, bytes], None], post: Post, settled: Settled) -> None:
         self._write = write
@@ -35,7 +38,7 @@ class DryRunTransport:
         """Be up."""
         self._post(Connected(self.generation, session_present=False))
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:  # noqa: ARG002 - the port passes it
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]:  # noqa: ARG002 - the port passes them
         """Write the message; an error in writing is the caller's, and the message is not delivered."""
         self._write(topic, payload)
         future: Future[Any] = Future()

@@ -30,11 +30,11 @@ from weir.core.nucleus import (
     Nucleus,
 )
 from weir.core.ports import Post, Settled, Statistics
+from weir.core.topics import OPERATION_BYTES, OVERHEAD_BYTES
 from weir.transports import backoff
 
 REFUSED_MIN_SECONDS = 0.1
 REFUSED_MAX_SECONDS = 5.0
-_OPERATION_BYTES = 4  # what an MQTT client's statistics count beyond topic and payload; so limits mean the same here
 _KNOWN_TOPICS = 256
 _ALL_LITE_SAYS = "ServiceError"
 
@@ -44,6 +44,9 @@ class IpcTransport:
 
     name = "ipc"
     hands_over = True
+    carries_ids = False
+    operation_bytes = OPERATION_BYTES  # as an MQTT client counts, so that limits mean the same here
+    packet_bytes = OVERHEAD_BYTES
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class IpcTransport:
         self._nucleus.on_failed(self._failed)
         self._first = self._nucleus.connect()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]:  # noqa: ARG002 - no place for it
         """Hand one message to the nucleus. With no connection to it, the message is `NotTaken`."""
         if self._closed or self._replaced is not None:
             raise RuntimeError("there is no connection to publish to")
@@ -91,7 +94,7 @@ class IpcTransport:
             )
         operation: Future[Any] = Future()
         operation.add_done_callback(self._settled)
-        self._outstanding.add(operation, size + _OPERATION_BYTES)
+        self._outstanding.add(operation, size + OPERATION_BYTES)
         answer = self._nucleus.publish(topic, payload, qos)
         answer.add_done_callback(partial(self._answered, self._outstanding, operation, topic, self._refusals))
         return operation

@@ -30,7 +30,7 @@ from weir.core.errors import Refused
 from weir.core.events import Connected, ConnectFailed, Interrupted
 from weir.core.ports import Post, Settled, Statistics
 from weir.core.settings import ConnectionSettings
-from weir.core.topics import MESSAGE_BYTES
+from weir.core.topics import MESSAGE_BYTES, OPERATION_BYTES, OVERHEAD_BYTES
 from weir.transports import backoff
 from weir.transports.approach import Approach
 from weir.transports.farewell import Farewell, leave
@@ -86,6 +86,9 @@ class Mqtt311Transport:
     message_bytes = MESSAGE_BYTES
     most_outstanding: int | None = None
     hands_over = False
+    carries_ids = False
+    operation_bytes = OPERATION_BYTES
+    packet_bytes = OVERHEAD_BYTES
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class Mqtt311Transport:
         """Make the first attempt to connect."""
         self._try_to_connect()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> Future[Any]:
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]:  # noqa: ARG002 - no place for it
         """Hand one message to the client; while the connection is down, QoS 1 waits in it and QoS 0 fails."""
         if self._connection is None:
             raise RuntimeError("there is no connection object to publish to")

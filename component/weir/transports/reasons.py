@@ -11,6 +11,8 @@ import re
 _RAISED_AT_ONCE = re.compile(r"\d+ \((AWS_[A-Z0-9_]+)\)")  # what is refused in the call itself has its name in the text
 
 TEXTS = {
+    "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED": "the proxy did not let it through: it refused, or cannot reach the broker",
+    "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED_RETRYABLE": "the proxy wants to be told who asks, which is not supported",
     "AWS_ERROR_HTTP_WEBSOCKET_UPGRADE_FAILURE": (
         "the broker refused the WebSocket: the role's policy, the region, or this machine's clock"
     ),
@@ -31,6 +33,14 @@ TEXTS = {
     "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE": "the TLS handshake failed: one side refused the other's certificate",
     "AWS_IO_TLS_ERROR_READ_FAILURE": "the broker broke off the TLS session, perhaps over our certificate",
     "AWS_IO_TLS_NEGOTIATION_TIMEOUT": "the TLS handshake did not end in time",
+    "AWS_ERROR_MQTT5_CLIENT_TERMINATED": "the connection was given up",
+    "AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED": "the broker refused the connection",
+    "AWS_ERROR_MQTT5_CONNACK_TIMEOUT": "the broker did not answer in time",
+    "AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR": "the other side did not speak MQTT 5",
+    "AWS_ERROR_MQTT5_PACKET_VALIDATION": "the message is larger than this broker takes",
+    "AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT": "no answer in time",
+    "AWS_ERROR_MQTT5_PUBLISH_OPTIONS_VALIDATION": "no message can have this topic",
+    "AWS_ERROR_MQTT5_USER_REQUESTED_STOP": "the connection was given up",
     "AWS_ERROR_MQTT_CONNECTION_DESTROYED": "the connection was given up",
     "AWS_ERROR_MQTT_NOT_CONNECTED": "there is no connection",
     "AWS_ERROR_MQTT_PROTOCOL_ERROR": "the broker refused the connection or did not speak MQTT",
@@ -42,6 +52,7 @@ TEXTS = {
 TURNED_AWAY = frozenset(
     {
         "AWS_ERROR_HTTP_WEBSOCKET_UPGRADE_FAILURE",
+        "AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED",
         "AWS_ERROR_MQTT_PROTOCOL_ERROR",  # with MQTT 3.1.1: a CONNACK that refuses
         "AWS_ERROR_MQTT_UNEXPECTED_HANGUP",
     }

@@ -9,14 +9,12 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 from weir import __version__
-from weir.control.protocol import Message
 from weir.control.server import ControlServer
 from weir.core import difference
 from weir.core.accounting import DROPPED, QUARANTINED
-from weir.core.errors import StoreFailed
 from weir.core.settings import Settings
 from weir.core.view import View
 from weir.forwarder.forwarder import Forwarder
@@ -26,23 +24,10 @@ from weir.forwarder.ledger import Ledger, Legacy
 from weir.report import status
 from weir.report.log import Log
 from weir.store.directory import StateDirectory
-from weir.wiring import assembly
+from weir.wiring import answers, assembly
+from weir.wiring.reporting import Display, Reporting
 
-FLUSH_SECONDS = 1.0
 UNFINISHED = 3  # the exit code where something is pending, or not committed
-
-
-class Display(Protocol):
-    """What shows the work at a terminal while it goes on."""
-
-    def due(self, now: float) -> bool:
-        """Tell whether it is time to show anything; `now` is monotonic."""
-
-    def show(self, view: View, now: float) -> None:
-        """Show where it stands."""
-
-    def close(self) -> None:
-        """Take away what is shown."""
 
 
 TakeRoute = Callable[[Settings], assembly.Route]
@@ -80,16 +65,14 @@ class Machine:
         self._directory = directory
         self._take_route = take_route
         self._log = log
-        self._display = display
         self._patient = patient
         self._about: dict[str, object] = {}
         self._stopping = False
         self._hurry = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)  # from here on a stop is one in order
-        self._flush_at = self._stats_at = 0.0
-        self._rates = _Rates()
         self.ledger, self.forwarder = self._assembled(None)
+        self._reporting = Reporting(self, log, display)
 
     def _assembled(self, legacy: Legacy | None) -> tuple[Ledger, Forwarder]:
         settings, log = self.settings, self._log
@@ -116,22 +99,21 @@ class Machine:
 
     def run(self, *, once: bool, drain_timeout: float) -> int:
         """Forward until told to stop, or until there is nothing more to forward. Returns the exit code."""
-        control = ControlServer(self._directory.path, self.inbox, self._answer)
+        control = ControlServer(self._directory.path, self.inbox, lambda request: answers.answer(self, request))
         self._say_started()
         self.forwarder.transport.start()
         code = 0
         while not self._stopping:
             due = self.attendant.advance(assembly.CLOCK.monotonic()) if self.attendant is not None else None
             self.forwarder.turn()
-            self._report()
+            self._reporting.advance()
             if self._finished(once=once):
                 break
             if once and self._stuck(drain_timeout):
                 code = UNFINISHED
                 break
             self.forwarder.wait(due)
-        if self._display is not None:
-            self._display.close()
+        self._reporting.hide()
         if not self.forwarder.stop(hurried=lambda: self._hurry):
             code = UNFINISHED
         control.close()
@@ -155,6 +137,7 @@ class Machine:
             self.forwarder.apply(settings)
         else:
             self._begin_anew(old)
+        self._reporting.apply()
         if keys or later:
             at_start = ",".join(later) or None
             about = {} if live else {"transport": self.forwarder.transport.name, **self._about}
@@ -208,64 +191,7 @@ class Machine:
             degraded=forwarder.health.degraded,
         )
 
-    def _answer(self, request: Message) -> Message:
-        answers: dict[str, Callable[[], Message]] = {
-            "status": lambda: {"status": status.document(self.view(), assembly.CLOCK.wall())},
-            "verify": self._verify,
-            "losses": lambda: {"losses": status.losses(self.ledger.store.losses())},
-            "pause": lambda: self._pause(paused=True),
-            "resume": lambda: self._pause(paused=False),
-        }
-        command = request.get("command")
-        if command not in answers:
-            raise ValueError(f"no such command; there are {', '.join(answers)}")
-        try:
-            return answers[command]()
-        except StoreFailed as failure:
-            return {"error": f"the store is being opened anew, ask again soon ({failure})", "degraded": "storeFailing"}
-
-    def _verify(self) -> Message:
-        return {"status": status.document(self.view(), assembly.CLOCK.wall()), "law": self.ledger.store.law()}
-
-    def _pause(self, *, paused: bool) -> Message:
-        self.forwarder.paused = paused
-        return {"paused": paused}
-
     # -- saying -------------------------------------------------------------------------------------------------------
-
-    def _report(self) -> None:
-        now = assembly.CLOCK.monotonic()
-        if self._display is not None and self._display.due(now):
-            self._display.show(self.view(), now)
-        if now < self._flush_at:
-            return
-        self._flush_at = now + FLUSH_SECONDS
-        self._log.flush(now)
-        if now >= self._stats_at:
-            if self._stats_at:
-                self._log("stats", **self._stats(now))
-            self._stats_at = now + self.settings.report.log_seconds
-
-    def _stats(self, now: float) -> dict[str, Any]:
-        view = self.view()
-        counts = status.totals(view)
-        unread = sum(stream.bytes_unread for stream in view.streams.values())
-        left = sum(stream.queue_records + stream.in_flight for stream in view.streams.values())
-        into, out = self._rates.measure(now, counts["read"], counts["delivered"] + counts["unconfirmed"])
-        oldest = None if view.oldest_at is None else max(0, round(assembly.CLOCK.wall() - view.oldest_at))
-        return {
-            "state": view.state,
-            **{name: counts[name] for name in ("read", "delivered", "unconfirmed", "handedOver")},
-            "dropped": sum(counts[name] for name in DROPPED.values()),
-            "quarantined": sum(counts[name] for name in QUARANTINED.values()),
-            "pending": counts["pending"],
-            "inFlight": sum(stream.in_flight for stream in view.streams.values()),
-            "bytesUnread": unread,
-            "oldestSeconds": oldest,
-            "inPerSecond": round(into, 1),
-            "outPerSecond": round(out, 1),
-            "etaSeconds": round(left / out) if left and out else None,
-        }
 
     def _say_started(self) -> None:
         counts = status.totals(self.view())
@@ -282,19 +208,6 @@ class Machine:
         )
 
     def _say_stopped(self) -> None:
-        self._log.flush()
+        self._reporting.close()
         counts = status.totals(self.view())
         self._log("stopped", **{name: counts[name] for name in ("read", "delivered", "pending")})
-
-
-class _Rates:
-    """Records a second, in and out, between two looks."""
-
-    def __init__(self) -> None:
-        self._last: tuple[float, int, int] | None = None
-
-    def measure(self, now: float, into: int, out: int) -> tuple[float, float]:
-        last, self._last = self._last, (now, into, out)
-        if last is None or now <= last[0]:
-            return 0.0, 0.0
-        return (into - last[1]) / (now - last[0]), (out - last[2]) / (now - last[0])

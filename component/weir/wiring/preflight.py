@@ -30,6 +30,7 @@ WRITABLE_BY_OTHERS = 0o022
 def preflight(settings: Settings, *, connecting: bool = True) -> list[Problem]:
     """Give everything on this machine that stands in the way of these settings."""
     problems = [*_directories(settings), *_state(settings.state.path), *_standard_input(settings)]
+    problems += _metrics_file(settings)
     return [*_credentials(settings), *problems] if connecting else problems
 
 
@@ -141,6 +142,31 @@ def _is_over(descriptor: int) -> bool:
         return any(events & select.POLLHUP and not events & select.POLLIN for _, events in poll.poll(0))
     except OSError:
         return True  # it is closed
+
+
+def _metrics_file(settings: Settings) -> Iterator[Problem]:
+    """Say why the file cannot be replaced where it is to be. That is done by a rename, so the directory matters."""
+    key, path = "report.metricsFile", settings.report.metrics_file
+    if path is None:
+        return
+    directory = os.path.realpath(Path(path).parent)
+    allowed = "(allowed: a file in a directory that this user may write to)"
+    taken = [(stream.source.path, f"that stream {name} watches") for name, stream in settings.streams.items()]
+    owner = next(
+        (whose for other, whose in [*taken, (settings.state.path, "of the state")] if _is_in(directory, other)), None
+    )
+    if Path(path).is_dir():
+        yield Problem(key, f"{escaped(path)} is a directory {allowed}")
+    elif not Path(directory).is_dir():
+        yield Problem(key, f"the directory {escaped(directory)} does not exist {allowed}")
+    elif owner is not None:
+        yield Problem(key, f"lies in the directory {owner} (allowed: a file elsewhere)")
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        yield Problem(key, f"the directory {escaped(directory)} may not be written to by this user {allowed}")
+
+
+def _is_in(directory: str, other: str | None) -> bool:
+    return other is not None and directory == os.path.realpath(other)
 
 
 def _within(inner: str, outer: str) -> bool:

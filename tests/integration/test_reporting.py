@@ -1,0 +1,173 @@
+"""What a running Weir says of itself, to Prometheus, to the broker and to a person, each from its real cause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.broker import Broker
+from tests.certificates import Certificates
+from tests.conditions import eventually
+from tests.device import Device
+
+MakeDevice = Callable[..., Device]
+
+
+@pytest.fixture
+def make(tmp_path: Path, broker: Broker) -> Iterator[MakeDevice]:
+    devices: list[Device] = []
+
+    def one(path: str = "device", at: Broker = broker) -> Device:
+        devices.append(Device(tmp_path / path, at))
+        return devices[-1]
+
+    yield one
+    for device in devices:
+        device.close()
+
+
+def write(device: Device, count: int) -> None:
+    (device.inbox / "a.jsonl").write_text("".join(f'{{"n":{number}}}\n' for number in range(count)))
+
+
+def reasons(document: dict[str, Any]) -> set[str]:
+    return {one["reason"] for one in document["degraded"]}
+
+
+def remedy(device: Device, reason: str) -> str:
+    """Wait until this is wrong, and nothing else; give what to do."""
+    document = device.until(lambda document: reason in reasons(document), what=reason)
+    assert device.ask("status").returncode == 3
+    (text,) = [one["remedy"] for one in document["degraded"] if one["reason"] == reason]
+    return str(text)
+
+
+# -- the metrics file -------------------------------------------------------------------------------------------------
+
+
+def figures(path: Path) -> dict[str, float]:
+    """Give the sum of each metric over its labels."""
+    families = text_string_to_metric_families(path.read_text())
+    return {family.name: sum(sample.value for sample in family.samples) for family in families}
+
+
+def test_prometheus_reads_the_counters_of_the_status_to_the_end(make: MakeDevice) -> None:
+    device = make()
+    path = device.directory / "weir.prom"
+    write(device, 100)
+    device.start(report__metricsFile=path)
+    eventually(path.exists, what="the metrics file is there")
+    device.until(lambda document: document["records"]["delivered"] == 100)
+    assert figures(path)["weir_up"] == 1
+    assert device.terminate() == 0
+    told = figures(path)
+    assert (told["weir_records_read"], told["weir_records_delivered"], told["weir_records_pending"]) == (100, 100, 0)
+    assert (told["weir_up"], told["weir_messages_acknowledged"]) == (0, 100)
+
+
+def test_a_metrics_file_that_cannot_be_replaced_degrades_and_the_records_flow(make: MakeDevice) -> None:
+    device = make()
+    path = device.directory / "weir.prom"
+    device.start(report__metricsFile=path, report__logSeconds=1)
+    eventually(path.exists, what="the metrics file is there")
+    path.unlink()
+    path.mkdir()
+    assert str(path) in remedy(device, "metricsFileFailing")
+    write(device, 10)
+    device.until(lambda document: document["records"]["delivered"] == 10)
+    path.rmdir()
+    device.until(lambda document: not document["degraded"])
+    assert path.is_file()
+
+
+# -- the status as a message ------------------------------------------------------------------------------------------
+
+
+def test_the_status_is_published_again_and_again_and_is_no_record(make: MakeDevice, broker: Broker) -> None:
+    observer = broker.observe("status/#")
+    device = make()
+    write(device, 20)
+    device.start(report__topic="status/{thingName}/weir", report__topicSeconds=1)
+    eventually(lambda: len(observer.messages) >= 3, what="three statuses have arrived")
+    document = device.until(lambda document: document["messages"]["acknowledged"] >= 23)
+    assert {message.topic for message in observer.messages} == {"status/gateway/weir"}
+    told = json.loads(observer.messages[-1].payload)
+    assert (told["thingName"], told["state"], told["epoch"]) == ("gateway", "online", document["epoch"])
+    assert document["records"]["read"] == document["records"]["delivered"] == 20
+
+
+def test_a_dry_run_says_nothing_but_what_would_be_sent(make: MakeDevice) -> None:
+    device = make()
+    write(device, 2)
+    path = device.directory / "weir.prom"
+    assert device.run("--dry-run", "--once", report__topic="status", report__metricsFile=path) == 0
+    assert not path.exists()
+    assert [line.split("\t")[0] for line in device.log().splitlines()] == ["telemetry/gateway/telemetry"] * 2
+
+
+# -- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+def test_two_devices_with_one_client_id_are_both_told_so(make: MakeDevice) -> None:
+    devices = [make("one"), make("other")]
+    for device in devices:
+        device.start()
+    for device in devices:
+        assert "gateway-weir" in remedy(device, "clientIdConflict")
+
+
+def test_a_broker_that_refuses_the_client_is_told(
+    make: MakeDevice, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> None:
+    strict = Broker(tmp_path_factory.mktemp("strict"), certificates, extra="allow_anonymous false")
+    strict.start()
+    try:
+        device = make(at=strict)
+        device.start()
+        assert "gateway-weir" in remedy(device, "refusedByPolicy")
+    finally:
+        strict.close()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "reason"),
+    [
+        (timedelta(days=-9), timedelta(days=-1), "certificateExpired"),
+        (timedelta(days=-9), timedelta(days=13), "certificateExpiring"),
+        (timedelta(days=1), timedelta(days=100), "clockNotSet"),
+    ],
+)
+def test_the_dates_of_a_certificate_are_told_until_it_is_replaced(
+    make: MakeDevice, certificates: Certificates, begin: timedelta, end: timedelta, reason: str
+) -> None:
+    now = datetime.now(timezone.utc)
+    device = make()
+    certificate, key = device.directory / "device.pem", device.directory / "device.key"
+    key.touch(mode=0o600)
+    issued = trustme.CA().issue_cert("device@weir.test", not_before=now + begin, not_after=now + end)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    device.start(connection__certificate=certificate, connection__privateKey=key)
+    assert str(certificate) in remedy(device, reason)
+    certificate.write_bytes(Path(certificates.client.certificate).read_bytes())
+    key.write_bytes(Path(certificates.client.key).read_bytes())
+    device.until(lambda document: not document["degraded"] and document["state"] == "online")
+
+
+def test_a_directory_that_is_not_there_is_told_until_it_is(make: MakeDevice) -> None:
+    device = make()
+    device.start()
+    device.until(lambda document: document["state"] == "online")
+    device.inbox.rmdir()
+    assert str(device.inbox) in remedy(device, "sourceMissing")
+    device.inbox.mkdir()
+    write(device, 5)
+    document = device.until(lambda document: document["records"]["delivered"] == 5)
+    assert not document["degraded"]
