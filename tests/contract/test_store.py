@@ -604,3 +604,17 @@ def test_a_run_can_begin_on_a_disk_that_is_full(small_disk: Path) -> None:
         shelf.deliver(shelf.everything()[0], 0)
         assert shelf.store.law() == []
         assert shelf.counts["delivered"] == 1
+
+
+def test_a_run_that_committed_nothing_leaves_the_positions_to_the_boot_they_are_of(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Shelf(state) as shelf:
+        shelf.insert(span(1, [b"one"]))
+    monkeypatch.setattr("weir.store.store.boot_id", lambda: "the next boot")
+    for committing, same in ((False, False), (True, False), (False, True)):
+        with Shelf(state) as shelf:
+            shelf.store.begin_run("thing", {}, 0)
+            assert shelf.store.state().same_boot is same
+            if committing:
+                shelf.insert(span(2, [b"two"]))

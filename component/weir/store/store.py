@@ -55,6 +55,7 @@ class Store:
         self.directory = directory
         self.moved_aside: Path | None = None
         self._clock = clock
+        self._boot_noted = False
         self._bytes_written = 0
         self._database = self._open()
         self._files = FileTable(self._database)
@@ -145,8 +146,8 @@ class Store:
         with self._room_to_count(), self._transaction():
             self._database.execute(
                 "UPDATE store SET possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
-                " clean = 0, boot = ?, thing = ?, duplicate_bound = ?",
-                (boot_id(), thing, duplicate_bound),
+                " clean = 0, thing = ?, duplicate_bound = ?",
+                (thing, duplicate_bound),
             )
             self._note_modes(modes)
 
@@ -236,6 +237,11 @@ class Store:
         with self._transaction():
             for change in changes:
                 self._write(change, generation)
+            if changes and not self._boot_noted:
+                # Not sooner: until then the positions say where files stood in the boot before, and a power cut in the
+                # first second of this one must not make them look like this one's.
+                self._database.execute("UPDATE store SET boot = ?", (boot_id(),))
+                self._boot_noted = True
             if end_of_run:  # with how many records the broker may have though they are pending
                 self._database.execute("UPDATE store SET clean = 1, unanswered = ?", (unanswered,))
         self._checkpoint(always=end_of_run)
