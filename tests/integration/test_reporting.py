@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.broker import Broker
 from tests.certificates import Certificates
+from tests.component import ComponentDevice
 from tests.conditions import eventually
 from tests.device import Device
+from tests.nucleus import KINDS, NucleusStandIn
 
 MakeDevice = Callable[..., Device]
 
@@ -170,4 +173,52 @@ def test_a_directory_that_is_not_there_is_told_until_it_is(make: MakeDevice) -> 
     device.inbox.mkdir()
     write(device, 5)
     document = device.until(lambda document: document["records"]["delivered"] == 5)
+    assert not document["degraded"]
+
+
+# -- through a nucleus ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(KINDS))
+def component(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], ComponentDevice]]:
+    with ExitStack() as stack:
+
+        def begin(topic: str) -> ComponentDevice:
+            policy = {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["telemetry/*"]}
+            configuration = {
+                "accessControl": {"aws.greengrass.ipc.mqttproxy": {"io.weir.Forwarder:publish:1": policy}},
+                "thingName": "gateway",
+                "report": {"topic": topic, "topicSeconds": 1},
+                "streams": {"telemetry": {"source": {"settleSeconds": 0.2}}},
+            }
+            nucleus = NucleusStandIn(KINDS[request.param], component="io.weir.Forwarder", configuration=configuration)
+            stack.enter_context(nucleus)
+            device = ComponentDevice(tmp_path, nucleus)
+            stack.callback(device.close)
+            device.write("a.log", [b"a", b"b"])
+            device.start()
+            return device
+
+        yield begin
+
+
+def test_a_nucleus_takes_the_status_as_well(component: Callable[[str], ComponentDevice]) -> None:
+    device = component("telemetry/{thingName}/status")
+
+    def statuses() -> list[bytes]:
+        return [one.payload for one in device.nucleus.published if one.topic == "telemetry/gateway/status"]
+
+    eventually(lambda: len(statuses()) >= 2, what="two statuses have arrived")
+    assert json.loads(statuses()[-1])["transport"] == "ipc"
+    document = device.until(lambda document: document["records"]["handedOver"] == 2)
+    assert document["messages"]["acknowledged"] == 0
+
+
+def test_a_nucleus_that_does_not_allow_the_topic_of_the_status_takes_the_records(
+    component: Callable[[str], ComponentDevice],
+) -> None:
+    device = component("elsewhere/{thingName}")
+    eventually(lambda: "event=publish_failed what=report.topic" in device.log(), what="it is told")
+    assert "elsewhere/gateway" in device.log()
+    document = device.until(lambda document: document["records"]["handedOver"] == 2)
     assert not document["degraded"]

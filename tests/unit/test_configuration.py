@@ -293,3 +293,18 @@ def test_no_value_of_a_known_key_does_anything_but_work_or_be_refused(values: di
         node[name] = value
 
     judged(document)
+
+
+def test_the_metrics_file_and_the_topic_of_the_status_are_none_and_follow_the_surroundings() -> None:
+    assert (parse({}, AT_HOME).report.metrics_file, parse({}, AT_HOME).report_topic) == (None, None)
+    assert settings_of("report.metricsFile", "weir.prom").report.metrics_file == "/here/weir.prom"
+    assert settings_of("report.topic", "status/{thingName}/weir").report_topic == "status/bench/weir"
+    assert settings_of("report.topic", "$aws/rules/status/{thingName}").report_topic == "$aws/rules/status/bench"
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["status/+", "#", "$SYS/status", "a/b/c/d/e/f/g/h/i", "status/{stream}", "status/{file}", "status/{", "x" * 257],
+)
+def test_the_topic_of_the_status_is_one_that_a_message_can_have(topic: str) -> None:
+    assert {problem.path for problem in problems_of({"report": {"topic": topic}})} == {"report.topic"}

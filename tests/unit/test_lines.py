@@ -82,7 +82,7 @@ def read_all(fd: int, position: FilePosition, *, fmt: str, limit: int, block: in
     outcome = Outcome([], [])
     with patch.object(taking, "BLOCK", block), patch.object(taking, "STRIDE", 3):
         file.begin_turn(0.0)
-        while (reading := taking.take(file, Turn(limit, rules, True, 1.0, 0.0))) is not None:
+        while (reading := taking.take(file, Turn(limit, rules, settled=True, at=1.0, now=0.0))) is not None:
             found = records_of(reading.span) if reading.span else []
             assert len(found) + len(reading.rejects) <= limit
             outcome.records.extend(found)
@@ -213,7 +213,8 @@ def test_blank_lines_never_stop_the_reading() -> None:
         file.begin_turn(0.0)
         calls = 0
         spans = []
-        while (reading := taking.take(file, Turn(256, Rules("lines", 50), True, 1.0, 0.0))) is not None:
+        turn = Turn(256, Rules("lines", 50), settled=True, at=1.0, now=0.0)
+        while (reading := taking.take(file, turn)) is not None:
             calls += 1
             spans.extend([reading.span] if reading.span else [])
     assert [span.payload(0) for span in spans] == [b"a", b"b"]

@@ -94,6 +94,9 @@ def _source(source: SourceSettings, path: str, findings: Findings) -> None:
     if source.type == "stdin" and source.path is not None:
         message = "standard input has no path (allowed: null, or source.type directory)"
         findings.conclude(f"{path}.path", message, f"{path}.type")
+    if source.type == "stdin" and source.format in {"json", "csv", "file"}:
+        message = f"standard input is read line by line, and not as {source.format} (allowed: auto, jsonl, lines)"
+        findings.conclude(f"{path}.format", message, f"{path}.type")
 
 
 def _queue(stream: StreamSettings, path: str, findings: Findings) -> None:

@@ -16,7 +16,6 @@ DEFAULT_STREAM = "telemetry"  # the one stream of a document that names none
 # Where this version cannot do all that the contract names: the values, or placeholders, that work. Delete a line when
 # its feature comes.
 NOT_YET: dict[str, tuple[Value, ...]] = {
-    "streams.*.source.format": ("auto", "jsonl", "lines"),
     "streams.*.batch.maxRecords": (1,),
     "streams.*.batch.maxBytes": (None,),
     "streams.*.batch.lingerMs": (0,),

@@ -16,10 +16,17 @@ from weir.core.ports import Statistics
 class ClientStatistics(Protocol):
     """The client's own operation statistics, as `awscrt.mqtt.OperationStatisticsData` names them."""
 
-    incomplete_operation_count: int
-    incomplete_operation_size: int
-    unacked_operation_count: int
-    unacked_operation_size: int
+    @property
+    def incomplete_operation_count(self) -> int: ...
+
+    @property
+    def incomplete_operation_size(self) -> int: ...
+
+    @property
+    def unacked_operation_count(self) -> int: ...
+
+    @property
+    def unacked_operation_size(self) -> int: ...
 
 
 class Connection(Protocol):

@@ -71,7 +71,7 @@ def is_intact(fd: int, known: FilePosition, *, read_to: int, tail: bytes, tail_a
 
 def has_outgrown(fd: int, known: FilePosition, *, read_to: int, tail: bytes) -> bool:
     """Tell whether a file that was taken as one record is longer than that by now, and so another record."""
-    if known.format != FILE or read_to in {0, PACKED}:
+    if known.format != FILE or read_to in {0, PACKED} or (is_packed(read_to) and not tail):
         return False
     return os.fstat(fd).st_size != read_size(read_to, tail)
 

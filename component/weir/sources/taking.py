@@ -21,6 +21,7 @@ from weir.sources.rows import Header, LongRow, cut_rows, header_of
 from weir.sources.watched import Watched
 
 STRIDE: Final = 1_048_576  # of a record that is too long anyway, so much is passed at a time
+_HEADER_BYTES: Final = BLOCK  # the names of a CSV file are in its first bytes
 _LEAST: Final = 4_096  # where few records are wanted a block need not be full: so much, and more for each of them
 _PER_RECORD: Final = 512
 _GROWTH: Final = 4  # a block that held no whole record is followed by one so many times as large
@@ -168,7 +169,8 @@ class _Taker:
         """Pass by zero bytes where a line begins, unless a writer may be about to fill them."""
         file = self._file
         rest = look.block.lstrip(b"\0")
-        if not rest and not file.packed and not look.final and not self._something_follows():
+        is_quiet = self._turn.settled and self._is_quiet()
+        if not rest and not file.packed and not is_quiet and not self._something_follows():
             return None
         count = len(look.block) - len(rest)
         file.position.account(file.read_to, file.read_to + count)
@@ -182,10 +184,10 @@ class _Taker:
         """Know the names of the fields; what leads to the first row is then behind us."""
         file, rules = self._file, self._turn.rules
         if file.header is None:
-            start, whole = self._start(BLOCK)
+            start, whole = self._start(_HEADER_BYTES)
             file.header = header_of(start, rules, final=whole)
-            if file.header is None and len(start) == BLOCK:
-                file.header = Header(0, (), f"the header has more than {BLOCK} bytes")
+            if file.header is None and len(start) == _HEADER_BYTES:
+                file.header = Header(0, (), f"the header has more than {_HEADER_BYTES} bytes")
             if file.header is None:
                 self._without_header(start, whole=whole)
                 return None
