@@ -44,7 +44,7 @@ class Gateway(Device):
         files = {"certificate": known.certificate, "privateKey": known.private_key}
         times = {"keepAliveSeconds": 5, "pingTimeoutSeconds": 1, "operationTimeoutSeconds": 8, "reconnectMaxSeconds": 1}
         self.connection: Document = {**ways, **files, **times, **connection}
-        self.settings: Document = {}
+        self.max_age_seconds: int | str = "none"
 
     def arguments(self, *more: str, **keys: object) -> list[str]:
         path = self.directory / "weir.json"
@@ -54,12 +54,14 @@ class Gateway(Device):
 
     def _configuration(self) -> Document:
         def directory(path: Path, **queue: object) -> Document:
-            return {"source": {"path": str(path), "format": "jsonl", "settleSeconds": 0.1}, "queue": queue}
+            source = {"path": str(path), "format": "jsonl", "settleSeconds": 0.1}
+            return {"source": source, "queue": {**queue, "maxAgeSeconds": self.max_age_seconds}}
 
+        pipe = {"mode": 4, "maxRecords": 500, "maxAgeSeconds": self.max_age_seconds}
         streams = {
             "files": directory(self.inbox, mode=4),
             "rolling": directory(self.rolling, mode=3, maxRecords=ROLLING),
-            "pipe": {"source": {"type": "stdin", "format": "jsonl"}, "queue": {"mode": 4, "maxRecords": 500}},
+            "pipe": {"source": {"type": "stdin", "format": "jsonl"}, "queue": pipe},
         }
         return {
             "thingName": self.name,
@@ -68,7 +70,6 @@ class Gateway(Device):
             "pace": {"publishesPerSecond": "none", "bytesPerSecond": "none"},
             "state": {"commitSeconds": 0.1, "minFreeBytes": 1},
             "connection": self.connection,
-            **self.settings,
         }
 
     def command(self, *words: str) -> list[str]:

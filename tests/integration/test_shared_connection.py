@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from awscrt import mqtt
+from awscrt import mqtt, mqtt5
 
 from tests.broker import Broker
-from tests.conditions import DEADLINE_SECONDS
+from tests.conditions import DEADLINE_SECONDS, eventually
 from tests.fakes import FakeTransport
 from tests.rig import TOPIC, Rig
 from weir.forwarder.inbox import Inbox
+from weir.transports.mqtt5 import Mqtt5Transport
 from weir.transports.mqtt311 import Mqtt311Transport
 
 LIMIT = 20
@@ -26,29 +27,35 @@ OTHER_TOPIC = "somebody/else"
 class Shared:
     """A forwarder whose connection somebody else publishes through as well."""
 
-    def __init__(self, path: Path, broker: Broker) -> None:
+    def __init__(self, path: Path, broker: Broker, kind: type[Mqtt311Transport | Mqtt5Transport]) -> None:
         self.broker = broker
+        self._kind = kind
         self.observer = broker.observe()
         self.rig = Rig(path, self._make_transport, in_real_time=True, changes=LIMITS)
         self.rig.until(lambda: self.rig.forwarder.link.state == "online", "it is online", DEADLINE_SECONDS)
 
-    def _make_transport(self, inbox: Inbox) -> Mqtt311Transport:
-        self.transport = Mqtt311Transport(self.broker.connection(), "gateway", inbox.post, inbox.settled)
+    def _make_transport(self, inbox: Inbox) -> Mqtt311Transport | Mqtt5Transport:
+        self.transport = self._kind(self.broker.connection(), "gateway", inbox.post, inbox.settled)
         return self.transport
 
     def others_publish(self, count: int) -> None:
         connection = self.transport.connection
         assert connection is not None
         for number in range(count):
-            connection.publish(OTHER_TOPIC, b"%d" % number, mqtt.QoS.AT_LEAST_ONCE)
+            payload = b"%d" % number
+            if isinstance(connection, mqtt5.Client):
+                connection.publish(mqtt5.PublishPacket(topic=OTHER_TOPIC, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE))
+            else:
+                connection.publish(OTHER_TOPIC, payload, mqtt.QoS.AT_LEAST_ONCE)
+        eventually(lambda: self.transport.statistics().incomplete >= count, what="the client counts them")
 
     def received(self, topic: str) -> list[bytes]:
         return [message.payload for message in self.observer.messages if message.topic == topic]
 
 
-@pytest.fixture
-def shared(tmp_path: Path, broker: Broker) -> Iterator[Shared]:
-    shared = Shared(tmp_path, broker)
+@pytest.fixture(params=[Mqtt311Transport, Mqtt5Transport])
+def shared(request: pytest.FixtureRequest, tmp_path: Path, broker: Broker) -> Iterator[Shared]:
+    shared = Shared(tmp_path, broker, request.param)
     yield shared
     broker.thaw()
     shared.rig.close()

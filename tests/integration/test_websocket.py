@@ -17,6 +17,7 @@ from tests.broker import Broker
 from tests.certificates import Certificates
 from tests.conditions import eventually
 from tests.contract.benches import WebSocketBench
+from tests.contract.mqtt5_bench import Mqtt5WebSocketBench
 from tests.device import Device
 from tests.signed_gate import SignedGate
 from tests.token_exchange import (
@@ -59,9 +60,14 @@ def gate(websocket_broker: Broker) -> Iterator[SignedGate]:
         yield gate
 
 
-@pytest.fixture
-def bench(websocket_broker: Broker, gate: SignedGate, service: TokenExchangeService) -> Iterator[WebSocketBench]:
-    bench = WebSocketBench(websocket_broker, service, REGION, port=gate.port)
+Bench = WebSocketBench | Mqtt5WebSocketBench
+
+
+@pytest.fixture(params=[WebSocketBench, Mqtt5WebSocketBench])
+def bench(
+    request: pytest.FixtureRequest, websocket_broker: Broker, gate: SignedGate, service: TokenExchangeService
+) -> Iterator[Bench]:
+    bench: Bench = request.param(websocket_broker, service, REGION, port=gate.port)
     yield bench
     bench.close()
 
@@ -91,22 +97,22 @@ def impostor(certificates: Certificates) -> Iterator[Impostor]:
         transport.close(0)
 
 
-def heard(bench: WebSocketBench, kind: type) -> list[Any]:
+def heard(bench: Bench, kind: type) -> list[Any]:
     return [event for event in list(bench.events) if isinstance(event, kind)]
 
 
-def start(bench: WebSocketBench) -> WebSocketBench:
+def start(bench: Bench) -> Bench:
     bench.transport.start()
     bench.until(lambda: heard(bench, Connected), "connected")
     return bench
 
 
-def deliver(bench: WebSocketBench, *payloads: bytes) -> None:
+def deliver(bench: Bench, *payloads: bytes) -> None:
     futures: list[Future[Any]] = [bench.transport.publish(TOPIC, payload, 1) for payload in payloads]
     bench.until(lambda: all(future.done() and future.exception() is None for future in futures), "it delivers")
 
 
-def first_complaint(bench: WebSocketBench) -> str:
+def first_complaint(bench: Bench) -> str:
     bench.transport.start()
     bench.until(lambda: heard(bench, ConnectFailed), "the first attempt failed")
     reason: str = heard(bench, ConnectFailed)[0].reason
@@ -114,7 +120,7 @@ def first_complaint(bench: WebSocketBench) -> str:
     return reason
 
 
-def test_what_is_published_is_acknowledged_and_arrives(bench: WebSocketBench) -> None:
+def test_what_is_published_is_acknowledged_and_arrives(bench: Bench) -> None:
     payloads = [b"%d:" % number + bytes(range(256)) * (number % 5) for number in range(1_000)] + [b"x" * 120_000, b""]
     deliver(start(bench), *payloads)
     bench.until(lambda: len(bench.received()) == len(payloads), "all are there")
@@ -122,7 +128,7 @@ def test_what_is_published_is_acknowledged_and_arrives(bench: WebSocketBench) ->
 
 
 def test_the_opening_request_is_signed_for_the_gateway_service_with_the_token_beside_it(
-    bench: WebSocketBench, gate: SignedGate
+    bench: Bench, gate: SignedGate
 ) -> None:
     start(bench)
     [request] = gate.requests
@@ -158,7 +164,7 @@ def test_the_opening_request_is_signed_for_the_gateway_service_with_the_token_be
     ],
 )
 def test_it_says_what_is_wrong_with_the_service_and_connects_once_it_is_mended(
-    bench: WebSocketBench,
+    bench: Bench,
     service: TokenExchangeService,
     levers: dict[str, object],
     reason: str,
@@ -177,7 +183,7 @@ def test_it_says_what_is_wrong_with_the_service_and_connects_once_it_is_mended(
 
 
 def test_a_service_that_fails_while_the_client_reconnects_by_itself_is_told(
-    bench: WebSocketBench, service: TokenExchangeService, gate: SignedGate
+    bench: Bench, service: TokenExchangeService, gate: SignedGate
 ) -> None:
     service.body = lambda: answer(hours=0)  # so that they are fetched for each attempt
     start(bench)
@@ -193,7 +199,7 @@ def test_a_service_that_fails_while_the_client_reconnects_by_itself_is_told(
 
 
 def test_a_link_that_is_lost_comes_back_with_the_credentials_that_were_kept_and_a_new_signature(
-    bench: WebSocketBench, service: TokenExchangeService, gate: SignedGate
+    bench: Bench, service: TokenExchangeService, gate: SignedGate
 ) -> None:
     start(bench)
     gate.drop_all()
@@ -204,7 +210,7 @@ def test_a_link_that_is_lost_comes_back_with_the_credentials_that_were_kept_and_
     assert not gate.refused
 
 
-def test_a_new_object_asks_for_new_credentials(bench: WebSocketBench, service: TokenExchangeService) -> None:
+def test_a_new_object_asks_for_new_credentials(bench: Bench, service: TokenExchangeService) -> None:
     start(bench)
     bench.transport.replace()
     bench.until(lambda: len(heard(bench, Connected)) == 2, "the next one is up")
@@ -212,7 +218,7 @@ def test_a_new_object_asks_for_new_credentials(bench: WebSocketBench, service: T
 
 
 def test_an_object_that_waits_for_credentials_can_be_given_up(
-    bench: WebSocketBench, service: TokenExchangeService, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, service: TokenExchangeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(token_exchange, "DEADLINE_SECONDS", 0.5)
     service.stalled = True

@@ -163,8 +163,8 @@ BAD = [
     Bad("streams.telemetry.batch.layout", "array", "streams.telemetry.batch.layout", "(allowed: lines)"),
     Bad("streams.telemetry.batch.compression", "gzip", "streams.telemetry.batch.compression", "(allowed: none)"),
     Bad("connection.transport", "ipc", "connection.transport", "(allowed: auto, mqtt)"),
-    Bad("connection.protocol", "mqtt5", "connection.protocol", "(allowed: mqtt311)"),
-    Bad("connection.proxyHost", "proxy", "connection.proxyHost", "(allowed: null)"),
+    Bad("connection.protocol", "mqtt4", "connection.protocol", "(allowed: mqtt311, mqtt5)"),
+    Bad("connection.proxyHost", "http://proxy", "connection.proxyHost", "(allowed: "),
     Bad("report.metricsFile", "weir.prom", "report.metricsFile", "(allowed: none)"),
     Bad("report.topic", "status", "report.topic", "(allowed: none)"),
 ]

@@ -21,8 +21,6 @@ NOT_YET: dict[str, tuple[Value, ...]] = {
     "streams.*.batch.lingerMs": (0,),
     "streams.*.batch.layout": ("lines",),
     "streams.*.batch.compression": ("none",),
-    "connection.protocol": ("mqtt311",),
-    "connection.proxyHost": (None,),
 }
 
 MOST_OPERATIONS = 1000

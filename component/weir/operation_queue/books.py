@@ -93,10 +93,10 @@ class Books:
         with self._lock:
             waiting = self._waiting
             held_by = None
-            while len(batch) < most and waiting:
+            while waiting:
                 size = waiting.peek().size
                 held_by = gate.refuses(size)
-                if held_by is not None:
+                if held_by is not None or len(batch) >= most:
                     break
                 gate.spend(size)
                 batch.append(waiting.take())

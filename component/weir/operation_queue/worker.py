@@ -204,6 +204,8 @@ class Worker:
 
     def _wait(self, *, moved: bool) -> None:
         """Wait for what may change something; not at all if more may go at once."""
+        if self._over() or (self.held_by is None and len(self._books)):
+            return
         if (self.held_by is None or self.held_by in _BYTES) and not self._books.rest():
             return  # the line changed since it was looked at
         seconds, outcomes = None, 1

@@ -22,6 +22,7 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from enum import IntEnum
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from awscrt import mqtt5
@@ -47,6 +48,7 @@ PACKET_BYTES = OPERATION_BYTES + _PACKET_ID_BYTES
 _NEVER = "AWS_ERROR_MQTT5_PUBLISH_OPTIONS_VALIDATION"  # the very message is unacceptable, now and later
 _TERMINATED = "AWS_ERROR_MQTT5_CLIENT_TERMINATED"
 _NO_CONNECTION = "there is no connection"
+SEEN_SECONDS = 0.05  # after so long the client's statistics count what was handed over; it takes well below 1 ms
 
 
 class Client5:
@@ -65,6 +67,8 @@ class Client5:
         self._largest: int | None = None  # the largest packet that the broker takes, in bytes
         self._fault: str | None = None  # what kept the handshake of the attempt that is being made from beginning
         self._sizes: dict[Future[Any], int] = {}  # what has no outcome; to put in, take out or copy is one step each
+        self._handed_over_at = 0.0  # when the last operation was, in monotonic seconds
+        self._counts, self._bytes = _Sum(), _Sum()
         self._leaving = False
         self._held: list[tuple[Future[Any], BaseException]] = []  # failures that are told after the farewell
         self._gone: Future[None] = Future()
@@ -97,6 +101,7 @@ class Client5:
         if record_id is not None:
             packet.user_properties = [mqtt5.UserProperty(PROPERTY, record_id.hex())]
         answer = self._hand_over(packet)
+        self._handed_over_at = monotonic()
         operation.add_done_callback(self._settled)
         self._sizes[operation] = size
         answer.add_done_callback(partial(self._answered, operation, (record_id or (topic, payload)) if qos else None))
@@ -115,13 +120,14 @@ class Client5:
 
     def statistics(self) -> Statistics:
         """Read the client's statistics; what it does not count yet, we do."""
+        seen = monotonic() - self._handed_over_at >= SEEN_SECONDS
         sizes = list(self._sizes.values())
         if self._native is None:
             return Statistics(len(sizes), sum(sizes), 0, 0)
         now = self._native.get_stats()
         return Statistics(
-            max(now.incomplete_operation_count, len(sizes)),
-            max(now.incomplete_operation_size, sum(sizes)),
+            self._counts.sum(now.incomplete_operation_count, len(sizes), seen=seen),
+            self._bytes.sum(now.incomplete_operation_size, sum(sizes), seen=seen),
             now.unacked_operation_count,
             now.unacked_operation_size,
         )
@@ -200,6 +206,19 @@ class Client5:
             operation.set_result(None)
         else:
             operation.set_exception(error)
+
+
+class _Sum:
+    """How much is incomplete, where the client's figure may not count all of ours yet, but counts that of others."""
+
+    def __init__(self) -> None:
+        self._others = 0  # the most that others may have
+
+    def sum(self, client: int, ours: int, *, seen: bool) -> int:
+        """Give the most that may be incomplete; `seen` says that the client's figure counts all of ours."""
+        surely = max(0, client - ours)
+        self._others = surely if seen or not ours else max(surely, min(self._others, client))
+        return max(client, ours + self._others)
 
 
 def _statistics_bytes(topic: str, payload: bytes, record_id: bytes | None) -> int:

@@ -132,8 +132,7 @@ def _by_ipc(nucleus: Nucleus | None, inbox: Inbox) -> Transport:
 
 
 def _by_mqtt(settings: Settings, way: Way, inbox: Inbox) -> Transport:
-    from weir.transports.mqtt311 import Mqtt311Transport  # noqa: PLC0415 - a dry run does without the client library
-    from weir.transports.mutual_tls import MutualTls  # noqa: PLC0415 - as above
+    from weir.transports.mutual_tls import MutualTls  # noqa: PLC0415 - a dry run does without the client library
 
     connection = settings.connection
     approach: Approach = MutualTls(connection, way.endpoint)
@@ -143,6 +142,12 @@ def _by_mqtt(settings: Settings, way: Way, inbox: Inbox) -> Transport:
 
         exchange = TokenExchange(os.environ[TOKEN_EXCHANGE_URI], os.environ.get(TOKEN_EXCHANGE_TOKEN))
         approach = SignedWebSocket(connection, way.endpoint or "", way.region or "", exchange)
+    if connection.protocol == "mqtt5":
+        from weir.transports.mqtt5 import Mqtt5Transport  # noqa: PLC0415 - only the protocol that is spoken
+
+        return Mqtt5Transport(connection, settings.thing_name, inbox.post, inbox.settled, approach=approach)
+    from weir.transports.mqtt311 import Mqtt311Transport  # noqa: PLC0415 - as above
+
     return Mqtt311Transport(connection, settings.thing_name, inbox.post, inbox.settled, approach=approach)
 
 
