@@ -73,7 +73,9 @@ def verdict(evidence: Evidence) -> Verdict:
     broken = judge(evidence)
     if status is None:
         return Verdict(len(evidence.fed), 0, 0, found, bound, broken)
-    unaccounted = max(abs(look.status["records"]["read"] - accounted(look.status["records"])) for look in evidence.looks)
+    unaccounted = max(
+        abs(look.status["records"]["read"] - accounted(look.status["records"])) for look in evidence.looks
+    )
     if not _begun_anew(evidence):
         unaccounted += len(_unread(evidence))
     lost = 0

@@ -52,6 +52,7 @@ class FakeConnection:
     ) -> None:
         self.events = ConnectionEvents(up=True)
         self.acks_at_once = acks_at_once
+        self.writes_at_once = False
         self.clean_session = clean_session
         self.late_statistics = late_statistics
         self.packets: list[Packet] = []  # all that was ever taken
@@ -142,6 +143,8 @@ class FakeConnection:
         else:
             self.packets.append(packet)
             self.out.append(packet)
+            if self.writes_at_once:
+                self.write()
             if self.acks_at_once:
                 self.ack(len(self.out))
                 self._lingering.clear()

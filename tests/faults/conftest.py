@@ -47,7 +47,7 @@ def make_disk(can_mount: None, tmp_path: Path) -> Iterator[Callable[..., disks.D
     """Give a way to make disks; they go with the test."""
     made: list[disks.Disk] = []
 
-    def make(kind: type[disks.Loop] | type[disks.Memory], size: int) -> disks.Disk:
+    def make(kind: type[disks.Loop | disks.Memory], size: int) -> disks.Disk:
         made.append(kind(tmp_path, str(len(made)), size))
         return made[-1]
 

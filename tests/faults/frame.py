@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.broker import Broker
 from tests.checker import Evidence, Look, Verdict, verdict
@@ -259,7 +259,10 @@ class Tally:
             self.broken.append(f"{self.fault} {trial}: {found.violations[:3]}\n{log}")
 
     def row(self) -> Row:
-        sums = [sum(getattr(v, name) for v in self.verdicts) for name in ("records", "lost", "unaccounted", "twins", "bound")]
+        sums = [
+            sum(getattr(v, name) for v in self.verdicts)
+            for name in ("records", "lost", "unaccounted", "twins", "bound")
+        ]
         return Row(self.fault, len(self.verdicts), *sums)
 
     def close(self) -> None:

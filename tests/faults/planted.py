@@ -92,7 +92,11 @@ def drop_not_counted() -> None:
 
 def malformed_skipped() -> None:
     """A bad line is passed over without a word."""
-    planted(books.Books, "quarantined", lambda _real: lambda self, reject, _at: reject.file.account(reject.begin, reject.end))
+    planted(
+        books.Books,
+        "quarantined",
+        lambda _real: lambda self, reject, _at: reject.file.account(reject.begin, reject.end),
+    )
 
 
 def payload_trimmed() -> None:
@@ -186,8 +190,10 @@ def counters_in_memory() -> None:
         def view(self: Any, in_flight: int) -> Any:
             shown = real(self, in_flight)
             counts = {name: value + self.books.since[name] for name, value in shown.counts.items()}
-            return shown._replace(counts=counts) if hasattr(shown, "_replace") else type(shown)(
-                **{**{f: getattr(shown, f) for f in shown.__struct_fields__}, "counts": counts}
+            return (
+                shown._replace(counts=counts)
+                if hasattr(shown, "_replace")
+                else type(shown)(**{**{f: getattr(shown, f) for f in shown.__struct_fields__}, "counts": counts})
             )
 
         return view

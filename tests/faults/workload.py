@@ -158,4 +158,6 @@ def _overflowed(status: Document) -> bool:
 
 def _idle(status: Document) -> bool:
     streams = status["streams"].values()
-    return not (status["source"]["bytesUnread"] or any(s["queueRecords"] for s in streams) or status["records"]["inFlight"])
+    return not (
+        status["source"]["bytesUnread"] or any(s["queueRecords"] for s in streams) or status["records"]["inFlight"]
+    )

@@ -47,7 +47,12 @@ class Shared:
                 connection.publish(mqtt5.PublishPacket(topic=OTHER_TOPIC, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE))
             else:
                 connection.publish(OTHER_TOPIC, payload, mqtt.QoS.AT_LEAST_ONCE)
-        eventually(lambda: self.transport.statistics().incomplete >= count, what="the client counts them")
+
+    def others_hold(self, count: int) -> None:
+        """Publish as others while the broker stands still, and wait until the client counts it."""
+        self.broker.freeze()
+        self.others_publish(count)
+        eventually(lambda: self.transport.statistics().incomplete == count, what="the client counts them")
 
     def received(self, topic: str) -> list[bytes]:
         return [message.payload for message in self.observer.messages if message.topic == topic]
@@ -64,8 +69,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, broker: Broker) -> It
 def test_operations_of_others_hold_the_gate_and_nothing_is_torn_down(shared: Shared) -> None:
     rig, transport = shared.rig, shared.transport
     connection = transport.connection
-    shared.broker.freeze()
-    shared.others_publish(LIMIT)
+    shared.others_hold(LIMIT)
     rig.feed(12)
     rig.until(lambda: rig.forwarder.held_by == "others", "the others hold the gate", DEADLINE_SECONDS)
     for _ in range(10):
@@ -87,8 +91,7 @@ def test_operations_of_others_hold_the_gate_and_nothing_is_torn_down(shared: Sha
 
 def test_what_others_leave_of_the_limit_is_used_and_never_exceeded(shared: Shared) -> None:
     rig, transport = shared.rig, shared.transport
-    shared.broker.freeze()
-    shared.others_publish(LIMIT - 5)
+    shared.others_hold(LIMIT - 5)
     rig.feed(120)
     rig.until(lambda: len(rig.forwarder.window) == 5, "the rest of the limit is used", DEADLINE_SECONDS)
     for _ in range(10):

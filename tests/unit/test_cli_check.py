@@ -154,7 +154,12 @@ BAD = [
     Bad("state.path", "inbox/state", "state.path", "shares its place with the directory that stream telemetry watches"),
     Bad("streams.telemetry.source.path", "weir.json", "streams.telemetry.source.path", "is not a directory"),
     # what this version does not have yet
-    Bad("streams.telemetry.source.format", "csv", "streams.telemetry.source.format", "(allowed: auto, jsonl, lines)"),
+    Bad(
+        "streams.telemetry.source.format",
+        "xml",
+        "streams.telemetry.source.format",
+        "(allowed: auto, jsonl, json, csv, lines, file)",
+    ),
     Bad("streams.telemetry.envelope", "xml", "streams.telemetry.envelope", "(allowed: none, json)"),
     Bad("streams.telemetry.topic", "{file}/a", "streams.telemetry.topic", "takes its first level from data"),
     Bad("streams.telemetry.batch.maxRecords", 10, "streams.telemetry.batch.maxRecords", "(allowed: 1)"),
@@ -165,8 +170,8 @@ BAD = [
     Bad("connection.transport", "ipc", "connection.transport", "(allowed: auto, mqtt)"),
     Bad("connection.protocol", "mqtt4", "connection.protocol", "(allowed: mqtt311, mqtt5)"),
     Bad("connection.proxyHost", "http://proxy", "connection.proxyHost", "(allowed: "),
-    Bad("report.metricsFile", "weir.prom", "report.metricsFile", "(allowed: none)"),
-    Bad("report.topic", "status", "report.topic", "(allowed: none)"),
+    Bad("report.metricsFile", "/nowhere/weir.prom", "report.metricsFile", "(allowed: "),
+    Bad("report.topic", "status/#", "report.topic", "(allowed: "),
 ]
 
 

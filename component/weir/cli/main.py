@@ -47,8 +47,8 @@ SET_HELP = (
 ID_HELP = "the number that `list` shows first"
 LONGEST_ID = 18  # digits
 LIST_EPILOG = (
-    "An ID is never given to another entry. What was kept whole can be replayed; not what is too large, what there was\n"
-    "no room to keep (state.quarantineMaxBytes), nor a damaged row of the backlog."
+    "An ID is never given to another entry. What was kept whole can be replayed: not what is too large, what there\n"
+    "was no room for (state.quarantineMaxBytes), nor a damaged row of the backlog."
 )
 REPLAY_EPILOG = (
     "Where the queue is full, modes 4 and 5 leave the rest in quarantine, the others make room as for a new record.\n"
