@@ -24,12 +24,10 @@ def watch_first_publish(marks: Marks) -> None:
     """Take the moment of the first publish."""
     publish = Mqtt311Transport.publish
 
-    def first(
-        transport: Mqtt311Transport, topic: str, payload: bytes, qos: int, record_id: bytes | None = None
-    ) -> Future[Any]:
+    def first(transport: Mqtt311Transport, topic: str, payload: bytes, qos: int, *more: bytes | None) -> Future[Any]:
         Mqtt311Transport.publish = publish  # type: ignore[method-assign]
         marks["first"] = mark()
-        return publish(transport, topic, payload, qos)
+        return publish(transport, topic, payload, qos, *more)
 
     Mqtt311Transport.publish = first  # type: ignore[assignment,method-assign]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.contract.inbox import Inbox
 from weir.core.ports import Reading
 from weir.sources import identity, recognise, taking, watched
+from weir.sources.lines import NOTHING_YET
 
 
 def lines(first: int, last: int) -> list[bytes]:
@@ -90,7 +91,7 @@ def test_a_position_short_of_what_was_read_never_gets_the_tail_of_other_bytes(bo
 def test_a_long_line_that_passes_by_is_given_up_when_the_file_is_begun_anew(box: Inbox) -> None:
     box.write("a", b"x" * (3 * taking.STRIDE))
     box.look()
-    assert box.source.read(box.now, 1) is taking.NOTHING_YET
+    assert box.source.read(box.now, 1) is NOTHING_YET
     rewrite(box, "a", joined(lines(0, 200_000)))
     assert box.pass_on(3.0) == lines(0, 200_000)
     assert box.rejects == []

@@ -175,8 +175,10 @@ def test_many_entries_are_looked_at_a_page_at_a_time_and_each_once(state: Path) 
 
 @pytest.mark.parametrize(
     "request_",
-    [{}, {"do": "eat"}, {"do": "replay", "ids": 3}, {"do": "replay", "ids": [-1]}, {"do": "purge", "ids": ["1"]}]
-    + [{"do": "list", "after": "x"}, {"do": "show", "id": 1 << 70}, {"do": "replay", "ids": [1] * 300}],
+    [
+        *({}, {"do": "eat"}, {"do": "replay", "ids": 3}, {"do": "replay", "ids": [-1]}, {"do": "purge", "ids": ["1"]}),
+        *({"do": "list", "after": "x"}, {"do": "show", "id": 1 << 70}, {"do": "replay", "ids": [1] * 300}),
+    ],
 )
 def test_a_request_that_makes_no_sense_is_refused(state: Path, request_: dict[str, object]) -> None:
     with Shelf(state) as shelf, pytest.raises(ValueError, match=r"nothing to do|must be"):

@@ -1,7 +1,7 @@
 """A state machine over queue, settlement and the real store, against a model of ten lines: the law is its invariant.
 
-Hypothesis chooses what happens and in which order, and shrinks what goes wrong to the shortest story. The clock is moved
-by hand; the transport is in memory, so that an acknowledgement comes exactly when a rule says so.
+Hypothesis chooses what happens and in which order, and shrinks what goes wrong to the shortest story. The clock is
+moved by hand; the transport is in memory, so that an acknowledgement comes exactly when a rule says so.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def test_everything_that_is_wrong_is_told_at_once(house: House, capsys: Capture)
     document = {
         "thingName": "a b",
         "streams": {
-            "one": {"qos": 7, "topic": "a/+", "source": {"format": "json"}},
+            "one": {"qos": 7, "topic": "a/+", "source": {"format": "xml"}},
             "two": {"source": {"type": "stdin", "path": "x"}, "queue": {"mode": 9}},
         },
         "gate": {"maxIncomplete": 1, "maxinflight": 3},

@@ -113,7 +113,7 @@ def test_a_certificate_that_is_replaced_is_seen_and_one_that_cannot_be_read_is_n
     assert not any(looks.verdicts(dates.LOOK_SECONDS - 1, NOW).values())
     expired = looks.verdicts(dates.LOOK_SECONDS, NOW)["certificateExpired"]
     assert expired is not None
-    assert rfc3339(NOW - DAY) in expired
+    assert str(rfc3339(NOW - DAY)) in expired
     other = tmp_path / "other"
     other.write_bytes(ONE)
     other.rename(path)

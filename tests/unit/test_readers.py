@@ -10,6 +10,7 @@ import os
 import re
 import zlib
 from itertools import pairwise
+from typing import Literal
 from unittest.mock import patch
 
 import pytest
@@ -168,7 +169,7 @@ class Text(str):
 @settings(max_examples=300)
 @given(tables, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.sampled_from(["\n", "\r\n"]), blocks, limits)
 def test_a_table_the_standard_library_wrote_is_read_as_the_standard_library_reads_it(
-    table: list[list[str]], quoting: int, newline: str, block: int, limit: int
+    table: list[list[str]], quoting: Literal[0, 1], newline: str, block: int, limit: int
 ) -> None:
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=quoting, lineterminator=newline)

@@ -70,7 +70,9 @@ def message(status: Document, most: int) -> bytes:
     """
     limit = min(LONGEST_MESSAGE, most)
     without_detail = [{**one, "remedy": ""} for one in status["degraded"]]
-    for left_out in ({}, {"streams": {}}, {"streams": {}, "degraded": without_detail}):
+    made = b""
+    shorter: tuple[Document, ...] = ({}, {"streams": {}}, {"streams": {}, "degraded": without_detail})
+    for left_out in shorter:
         shown = {**status, **left_out, **({"truncated": True} if left_out else {})}
         made = json.dumps(shown, separators=(",", ":")).encode()
         if len(made) <= limit:
