@@ -175,6 +175,14 @@ def test_a_placeholder_that_no_record_can_fill_is_refused(source: dict[str, Any]
     assert said in problem.message
 
 
+@pytest.mark.parametrize("name", ["csv", "json", "file"])
+def test_standard_input_is_read_line_by_line(name: str) -> None:
+    (problem,) = problems_of({"streams": {"a": {"source": {"type": "stdin", "format": name}}}})
+    assert problem.path == "streams.a.source.format"
+    assert "(allowed: auto, jsonl, lines)" in problem.message
+    assert not problems_of({"streams": {"a": {"source": {"format": name}}}})
+
+
 @pytest.mark.parametrize("source", [{"type": "stdin", "format": "jsonl"}, {}, {"format": "jsonl"}])
 def test_a_topic_may_take_levels_from_the_records(source: dict[str, Any]) -> None:
     document = {"streams": {"a": {"source": source, "topic": "a/{record.unit}"}}}
