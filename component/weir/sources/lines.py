@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from weir.core.ports import Reading
 from weir.core.span import SPAN_BYTES, SPAN_RECORDS
-from weir.sources.formats import BLANKS, fault, passes
+from weir.sources.formats import BLANKS, LINES, fault, passes
 
 BLOCK: Final = SPAN_BYTES
 KEPT_BYTES: Final = 256  # what is kept of a record that is too large
@@ -86,7 +86,7 @@ def cut(block: bytes, start: int, limit: int, rules: Rules, *, final: bool = Fal
     if end <= lead or limit <= 0:
         return Cut(start + lead, start + lead, None, [])
     text = block if lead == 0 and end == len(block) else block[lead:end]
-    if rules.gaps and b"\0" in text and (text.startswith(b"\0") or b"\n\0" in text):
+    if rules.gaps and rules.fmt != LINES and b"\0" in text and (text.startswith(b"\0") or b"\n\0" in text):
         text = text[: text.find(b"\n\0") + 1 if not text.startswith(b"\0") else 0]
         if not text:
             return Cut(start + lead, start + lead, None, [])

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from weir.core.ports import Reading, Reject
 from weir.core.span import Span
 from weir.sources import documents
-from weir.sources.formats import CSV, FILE, JSON, WHOLE
+from weir.sources.formats import CSV, FILE, JSON, LINES, WHOLE
 from weir.sources.lines import BLOCK, KEPT_BYTES, NOTHING_YET, Bad, Cut, LongLine, LongRest, Rules, Run, cut
 from weir.sources.packed import FAULTS, PACKED
 from weir.sources.rows import Header, LongRow, cut_rows, header_of
@@ -128,7 +128,7 @@ class _Taker:
             if header is None:
                 return None
         look = self._look(min(BLOCK, _LEAST + _PER_RECORD * self._turn.limit))
-        if rules.gaps and look.block.startswith(b"\0"):
+        if rules.gaps and rules.fmt != LINES and look.block.startswith(b"\0"):
             return self._pass_zeros(look)
         result = self._cut(look, header, self._turn.limit)
         if result.end > file.read_to:
