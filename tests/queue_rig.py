@@ -51,6 +51,7 @@ class Told:
         self.dropped: list[Operation] = []
         self.leaks: list[Statistics] = []
         self.emptied = 0
+        self.on_acknowledged: Callable[[], object] = lambda: None
         self.threads: set[int | None] = set()
         self.queue = MqttOperationQueue(
             connection=connection,
@@ -67,6 +68,7 @@ class Told:
     def _acknowledge(self, operation: Operation, _answer: object) -> None:
         self.acknowledged.append(operation)
         self.threads.add(threading.get_ident())
+        self.on_acknowledged()
 
     def _empty(self) -> None:
         self.emptied += 1

@@ -89,6 +89,8 @@ def test_a_file_of_any_format_is_finished(path: Path, name: str, on_done: str) -
     assert box.pass_on(70.0) == records
     assert not (path / name).exists()
     assert (path / ".weir-archive" / name).exists() == (on_done == "archive")
+    box.pass_on(70.0)  # only a later commit forgets it
+    assert box.rows == {}
     assert box.counts().late_bytes == 0
 
 
@@ -120,6 +122,18 @@ def test_a_file_that_is_gone_before_it_was_read_through_is_counted(box: Inbox, n
 
 
 # Settled first
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.log.gz", "a.csv.gz"])
+def test_what_cannot_be_read_in_parts_is_read_once_it_is_settled(box: Inbox, name: str) -> None:
+    content = b'{\n"a": 1}' if name == "a.json" else packed_bytes(b"a\n1\n")
+    box.write(name, content[:5])
+    assert box.pass_on(1.0) == []
+    assert not box.source.exhausted()
+    box.write(name, content)
+    assert box.pass_on(1.0) == []
+    assert len(box.pass_on(3.0)) >= 1
+    assert box.rejects == []
 
 
 def test_a_whole_file_is_a_record_and_another_one_when_it_changed(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,31 @@ def test_where_the_topic_names_the_file_nothing_is_replayed(make: Callable[..., 
         0,
         [[1, "the topic of its stream names the file, and a replay comes from none"]],
     )
+
+
+def test_a_replay_that_is_no_json_is_text_or_base64_in_an_envelope(make: Callable[..., Rig]) -> None:
+    rig = make(streams__telemetry__envelope="json")
+    write(rig, b'{"id":1', b"\xff\xfe")
+    rig.until(lambda: rig.counts["quarantined.malformed"] == 2, "they are set aside")
+    ask(rig, "replay")
+    rig.until(lambda: rig.counts["delivered"] == 2, "they are sent")
+    first, second = map(json.loads, received(rig))
+    assert first["data"] == '{"id":1'
+    assert (second["encoding"], second["data"]) == ("base64", "//4=")
+
+
+def test_a_replay_that_cannot_be_sent_either_comes_back_as_a_new_entry(make: Callable[..., Rig]) -> None:
+    rig = make(streams__telemetry__envelope="json", streams__telemetry__topic="t/{record.site}")
+    write(rig, b'{"id": 1.50}')
+    rig.until(lambda: rig.counts["quarantined.badTopic"] == 1, "it is set aside")
+    messages = rig.ledger.streams[0].messages
+    [span] = spans_of([b'{"site":"a","id": 1.50}'], replayed=0, at=1.0, read_at=None)
+    message = messages.message(span, 0, span.payload(0))
+    assert message.topic == "t/a"
+    assert message.payload.endswith(b',"data":{"site":"a","id": 1.50}}')
+    assert ask(rig, "replay")["replayed"] == 1
+    rig.until(lambda: rig.counts["quarantined.badTopic"] == 2, "it is refused again")
+    assert [entry["id"] for entry in ask(rig, "list")["entries"]] == [2]
 
 
 def test_a_replay_never_has_the_id_of_another_record(make: Callable[..., Rig]) -> None:

@@ -19,6 +19,10 @@ class _Tunnel(socketserver.StreamRequestHandler):
         while self.rfile.readline().strip():
             pass
         self.server.targets.append(target)
+        if self.server.refusal is not None:
+            self.connection.sendall(f"HTTP/1.1 {self.server.refusal}\r\nContent-Length: 0\r\n\r\n".encode())
+            self.rfile.read()  # until the client goes: if this side did first, all it saw might be that
+            return
         host, port = target.rsplit(":", 1)
         with socket.create_connection((host, int(port))) as onward:
             self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -31,8 +35,9 @@ class _Tunnel(socketserver.StreamRequestHandler):
 class _Proxy(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: str | None) -> None:
         super().__init__(("127.0.0.1", 0), _Tunnel)
+        self.refusal = refusal
         self.targets: list[str] = []
 
 
@@ -46,9 +51,9 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def http_proxy() -> Iterator[tuple[int, list[str]]]:
-    """Give the port of a running proxy, and the list of targets it was asked for."""
-    with _Proxy() as proxy:
+def http_proxy(refusal: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Give the port of a running proxy, and the list of targets it was asked for; it may refuse all, with a status."""
+    with _Proxy(refusal) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield proxy.server_address[1], proxy.targets
         proxy.shutdown()

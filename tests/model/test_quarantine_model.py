@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.fakes import FakeTransport
 from tests.rig import STREAM, Faults
@@ -127,7 +127,6 @@ class Life(RuleBasedStateMachine):
         self.recover()
         self.purged += len(numbers) - len(self.rig.ledger.store.quarantine.found(numbers) if numbers else [])
 
-    @precondition(lambda self: not self.rig.ledger.failing)
     @rule(pick=SEED, when=st.sampled_from([None, "before", "after"]))
     def replay_while_nobody_runs(self, pick: int | None, when: str | None) -> None:
         numbers = self.chosen(pick)

@@ -110,13 +110,24 @@ class Messages:
             "stream": self._identity.stream,
             "time": _moment(span.at),
         }
-        is_json = self._pipe_is_json if span.file is None else span.file.format in JSON_FORMATS
-        if is_json:
+        if self._is_json(span, payload):
             return b"".join((_json(head)[:-1], b',"data":', payload, b"}"))  # the record's own bytes, unchanged
         try:
             return _json(head | {"data": payload.decode()})
         except UnicodeDecodeError:
             return _json(head | {"encoding": "base64", "data": base64.b64encode(payload).decode()})
+
+    def _is_json(self, span: Span, payload: bytes) -> bool:
+        if span.file is not None:
+            return span.file.format in JSON_FORMATS
+        if span.offset >= 0:
+            return self._pipe_is_json
+        try:  # a replay: nobody has checked it, or somebody has and it was not
+            payload.decode()
+            _value(payload)
+        except ValueError:
+            return False
+        return True
 
     def id_of(self, span: Span, index: int, payload: bytes) -> bytes:
         """Give the id of a record: the same after a crash, and never that of another one."""

@@ -25,10 +25,14 @@ class Fresh:
     def __contains__(self, inode: int) -> bool:
         return inode in self._entries
 
-    def put(self, inode: int, name: bytes, size: int) -> None:
+    def meet(self, inode: int, name: bytes, size: int) -> None:
         """Keep what a scan saw, instead of what an earlier one saw."""
+        entry = size.to_bytes(_SIZE_BYTES, "little") + name
+        if self._entries.get(inode) == entry:
+            self._entries.confirm(inode)
+            return
         self.drop(inode)
-        self._entries.put(inode, size.to_bytes(_SIZE_BYTES, "little") + name)
+        self._entries.put(inode, entry)
         self.bytes += size
 
     def confirm(self, inode: int) -> None:

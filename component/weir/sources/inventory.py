@@ -249,7 +249,7 @@ class Inventory:
             return
         if seen.inode not in self.fresh:
             self._wishes.append(Wish(self.scan, seen.mtime, seen.name, seen.inode))
-        self.fresh.put(seen.inode, seen.name, seen.size)
+        self.fresh.meet(seen.inode, seen.name, seen.size)
 
     def end_scan(self, now: float) -> None:
         """Find who was not called. A scan without any file may be of an unmounted directory: it says nothing."""

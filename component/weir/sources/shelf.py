@@ -147,10 +147,20 @@ class Roll(Generic[T]):
         value = self._rest.pop(key, None)
         if value is not None:
             self._seen[key] = value
+            self._shrink()
 
     def pop(self, key: int) -> T | None:
         value = self._seen.pop(key, None)
-        return self._rest.pop(key, None) if value is None else value
+        value = self._rest.pop(key, None) if value is None else value
+        self._shrink()
+        return value
+
+    def _shrink(self) -> None:
+        """Give back what an empty dictionary still holds: as much as when it was full."""
+        if not self._rest:
+            self._rest = {}
+        if not self._seen:
+            self._seen = {}
 
     def missing(self) -> list[int]:
         """List who has not been seen since the last turn-over."""
@@ -162,5 +172,6 @@ class Roll(Generic[T]):
 
     def turn_over(self) -> None:
         """Begin a new roll call; nobody has been seen."""
-        self._seen.update(self._rest)
-        self._seen, self._rest = {}, self._seen
+        if self._seen:
+            self._seen.update(self._rest)
+            self._seen, self._rest = {}, self._seen

@@ -150,6 +150,10 @@ class Client5:
             self._native.stop(mqtt5.DisconnectPacket() if politely and self.up and self.holds_nothing else None)
         return self._gone
 
+    def let_go(self) -> None:
+        """Drop the library's object, which knows us by its callbacks: neither would ever end before the other."""
+        self._native = None
+
     # -- called by the native thread ----------------------------------------------------------------------------------
 
     def handshake_failed(self, why: str) -> None:
@@ -168,9 +172,9 @@ class Client5:
         fault, self._fault = self._fault, None
         why = fault or _refusal(data) or reason(data.exception)
         turned_away = fault is None and name_of(data.exception) in TURNED_AWAY
-        if not self.was_up or fault is not None or data.connack_packet is not None:
+        self.fell = not self.was_up  # first: the loop looks as soon as it is told
+        if self.fell or fault is not None or data.connack_packet is not None:
             self._say(ConnectFailed(self._generation, why, turned_away))
-        self.fell = not self.was_up
 
     def interrupted(self, data: mqtt5.LifecycleDisconnectData) -> None:
         """Tell that the connection was lost."""
@@ -180,6 +184,7 @@ class Client5:
     def stopped(self, _data: mqtt5.LifecycleStoppedData | None = None) -> None:
         """Tell whoever waits for it that nothing can be sent any more, then fail what was held."""
         self.up = False
+        self.let_go()
         if not self._gone.done():
             self._gone.set_result(None)
         held, self._held = self._held, []

@@ -102,7 +102,7 @@ class Mqtt5Transport:
         if self._farewell is not None:
             if not self._farewell.over(now):
                 return self._farewell.deadline
-            self._farewell = self._old = None
+            self._let_go()
             self._try_to_connect()
         if self._client is not None:
             self._look_at(self._client, now)
@@ -123,8 +123,14 @@ class Mqtt5Transport:
         """Disconnect for good; what the client still held fails, then or a little later."""
         gone = _leave(self._client, politely=True) if self._farewell is None else self._farewell.gone
         wait([gone], timeout_seconds)
-        self._client = self._retry_at = self._farewell = self._old = None
+        self._let_go()
         self._bootstrap = None  # the native threads end with the last object that needs them
+
+    def _let_go(self) -> None:
+        for client in (self._client, self._old):
+            if client is not None:
+                client.let_go()
+        self._client = self._retry_at = self._farewell = self._old = None
 
     def _try_to_connect(self) -> None:
         self._retry_at = None

@@ -21,7 +21,7 @@ TEXTS = {
     "AWS_IO_DNS_NO_ADDRESS_FOR_HOST": "the name of the endpoint has no address",
     "AWS_IO_DNS_QUERY_AGAIN": "no name server answered",
     "AWS_IO_DNS_QUERY_FAILED": "the name of the endpoint cannot be resolved now",
-    "AWS_IO_SOCKET_CLOSED": "the broker closed the connection",
+    "AWS_IO_SOCKET_CLOSED": "the broker, or a proxy on the way, closed the connection",
     "AWS_IO_SOCKET_CONNECTION_REFUSED": "nothing listens at that address and port",
     "AWS_IO_SOCKET_CONNECT_ABORTED": "the network broke off the attempt",
     "AWS_IO_SOCKET_NETWORK_DOWN": "the network is down",
