@@ -14,13 +14,14 @@ from benchmarks import figures, surroundings
 from benchmarks.figures import Figure
 from benchmarks.gateway import WINDOW
 from benchmarks.large import LARGE, Large
+from benchmarks.operation_queue import OPERATION_QUEUE, OperationQueue
 from benchmarks.processes import ROOT
 from benchmarks.throughput import BACKLOG, DIRECTORY, Throughput
 from benchmarks.workload import RECORD_BYTES
 from tests.broker import Broker
 from tests.certificates import Certificates, make_certificates
 
-NAMES = (DIRECTORY, BACKLOG, LARGE)
+NAMES = (DIRECTORY, BACKLOG, LARGE, OPERATION_QUEUE)
 PAGE = ROOT / "docs" / "figures.md"
 
 
@@ -63,6 +64,9 @@ def _measured(directory: Path, names: Sequence[str], sizes: Sizes) -> list[Figur
     if LARGE in names:
         with _broker(directory / "large", certificates) as broker:
             found += Large(broker.directory / "work", broker, sizes.backlog).measure(sizes.rounds, _say)
+    if OPERATION_QUEUE in names:
+        with _broker(directory / "queue", certificates) as broker:
+            found += OperationQueue(broker.directory / "work", broker, sizes.records).measure(sizes.rounds, _say)
     return found
 
 
@@ -82,7 +86,8 @@ def _about(names: Sequence[str], sizes: Sizes, surroundings: str) -> str:
     how = (
         f"{sizes.records:,} records of {RECORD_BYTES} bytes, one a message, QoS 1, {WINDOW} in flight at most, pace "
         f"off; `{LARGE}`: {sizes.backlog:,} records in the store. The ceiling is the bare client library with the same "
-        "window. Within a round everything runs in shuffled order; a ratio is taken round by round."
+        f"window; `{OPERATION_QUEUE}` has the windows of its rows, with 1 a tenth of the messages and with 10 half of "
+        "them. Within a round everything runs in shuffled order; a ratio is taken round by round."
     )
     return f"Made by `{words}`: {how}\n\nMeasured on {surroundings}."
 

@@ -15,7 +15,13 @@ def test_every_figure_is_there() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
     assert not done.returncode, done.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line][2:]
-    assert Counter(row[0] for row in rows) == {"ceiling": 2, "directory": 6, "backlog": 6, "large": 8}
+    assert Counter(row[0] for row in rows) == {
+        "ceiling": 2,
+        "directory": 6,
+        "backlog": 6,
+        "large": 8,
+        "operation_queue": 9,
+    }
     assert all(float(row[2].split()[0].replace(",", "")) > 0 for row in rows)
     aims = {row[1]: row[5] for row in rows if row[5]}
     assert aims == {
@@ -25,5 +31,8 @@ def test_every_figure_is_there() -> None:
         "start to first message, after SIGKILL": "at most 0.5",
         "start to first message, after an orderly stop": "at most 0.5",
         "`weir status` against an empty store": "at most 1.5",
+        "rate against the bare client, window 1": "at least 0.9",
+        "rate against the bare client, window 10": "at least 0.9",
+        "rate against the bare client, window 100": "at least 0.9",
     }
     assert "Measured on " in done.stdout

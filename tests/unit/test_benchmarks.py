@@ -72,4 +72,4 @@ def test_a_run_is_timed_from_the_first_publish_to_the_last_acknowledgement(tmp_p
 def test_an_unknown_benchmark_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["large", "wide"])
-    assert "no such benchmark: wide (there are directory, backlog, large)" in capsys.readouterr().err
+    assert "no such benchmark: wide (there are directory, backlog, large, operation_queue)" in capsys.readouterr().err

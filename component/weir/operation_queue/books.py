@@ -39,8 +39,12 @@ class Account(NamedTuple):
     refused: int
 
 
+# How many of the outcomes that came back were acknowledgements, writes at QoS 0, and failures.
+Ended = tuple[int, int, int]
+
+
 class Books:
-    """Every method may be called by any thread, but `take` and `settle` are the worker's."""
+    """Every method may be called by any thread, but `take`, `settle`, `rest` and `awake` are the worker's."""
 
     def __init__(self, mode: Mode, limit: int | None) -> None:
         """Begin empty."""
@@ -81,16 +85,14 @@ class Books:
             self._removed += len(removed)
             return removed, bool(removed) and self._changed()
 
-    def look(self) -> int:
-        """Count what waits, for the worker: whatever changes from here on, it has not seen."""
-        with self._lock:
-            self._seen = self._version
-            return len(self._waiting)
+    def take(self, gate: Opening, most: int, ended: Ended) -> tuple[list[Operation], str | None]:
+        """Count outcomes, and take from the front what the gate lets through, at most so many.
 
-    def take(self, gate: Opening, most: int) -> tuple[list[Operation], str | None]:
-        """Take from the front what the gate lets through, at most so many; and what holds the next one, if any does."""
+        Gives them, and what holds the next one, if any does.
+        """
         batch: list[Operation] = []
         with self._lock:
+            self._count(ended)
             waiting = self._waiting
             held_by = None
             while waiting:
@@ -101,15 +103,19 @@ class Books:
                 gate.spend(size)
                 batch.append(waiting.take())
             self._sent += len(batch)
-            self._seen = self._version
         return batch, held_by
 
-    def settle(self, acknowledged: int, unconfirmed: int, failed: int) -> None:
-        """Count outcomes."""
+    def settle(self, ended: Ended) -> None:
+        """Count outcomes, and take nothing."""
         with self._lock:
-            self._acknowledged += acknowledged
-            self._unconfirmed += unconfirmed
-            self._failed += failed
+            self._count(ended)
+
+    def _count(self, ended: Ended) -> None:
+        self._seen = self._version  # whatever changes in the line from here on, the worker has not seen
+        acknowledged, unconfirmed, failed = ended
+        self._acknowledged += acknowledged
+        self._unconfirmed += unconfirmed
+        self._failed += failed
 
     def rest(self) -> bool:
         """Let the worker wait for a change of the line; no if there was one since it last took from it."""

@@ -7,6 +7,7 @@ as many have come as the worker said before it waited.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections import deque
 from concurrent.futures import Future
@@ -47,11 +48,9 @@ class Inbox:
     def wait(self, seconds: float | None, items: int) -> None:
         """Wait for so many outcomes, for `wake`, or for so many seconds; None is for as long as it takes."""
         self._threshold = items
-        try:
-            if len(self._items) < items:  # else they came before the threshold was set, so nobody rang
+        if len(self._items) < items:  # else they came before the threshold was set, so nobody rang
+            with contextlib.suppress(queue.Empty):
                 self._bell.get(timeout=seconds)
-            while True:
-                self._bell.get_nowait()
-        except queue.Empty:
-            pass
+        while not self._bell.empty():  # only the worker takes from it
+            self._bell.get_nowait()
         self._threshold = 0

@@ -91,6 +91,11 @@ class Sharing:
                 ours = _plus(ours, other.arrived(), -1)
         return opening(now, ours, limits)
 
+    @property
+    def alone(self) -> bool:
+        """Tell whether one queue has the connection to itself, as far as queues go."""
+        return len(self._members) <= 1
+
     # -- whose turn it is ---------------------------------------------------------------------------------------------
 
     def share(self, member: Member, room: int) -> int:

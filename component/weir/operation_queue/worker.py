@@ -18,18 +18,19 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, LeakWatch, Opening, Outstanding
-from weir.operation_queue.books import Books
+from weir.operation_queue.books import Books, Ended
 from weir.operation_queue.callbacks import Callbacks, call
 from weir.operation_queue.connection import ConnectionEvents
 from weir.operation_queue.inbox import Inbox
 from weir.operation_queue.operations import Operation
-from weir.operation_queue.sharing import NOTHING, Sharing
+from weir.operation_queue.sharing import NOTHING, Member, Sharing
 
 GATHER_SECONDS = 0.005
 FIRST_LOOK_SECONDS = 0.001  # a client's statistics may fall a moment after the outcome was told
 MOST_AT_ONCE = 256  # so many operations are handed over in one turn, or other queues would wait for long
 
 OFFLINE, STOPPED, SHARED = "offline", "stopped", "shared"
+_TOO_FEW = 3  # to gather: half of them is one
 _BYTES = ("inFlightBytes", "incompleteBytes")
 
 
@@ -60,6 +61,7 @@ class Worker:
         self.inbox = Inbox()
         self.stop: Stop | None = None
         self.held_by: str | None = None
+        self._settled = self.inbox.settled
         self._books = books
         self._shared = shared
         self._limits = limits
@@ -100,59 +102,69 @@ class Worker:
 
     def step(self) -> bool:
         """Settle, release, tell; and say whether anything moved."""
-        outcomes = self._settle()
-        sent = self._release(_sum([operation for operation, _, _ in outcomes]))
+        futures = self.inbox.take()
+        outcomes, ended, back = self._settle(futures) if futures else ([], _NONE_ENDED, _NONE)
+        sent = self._release(ended, back)
         self._tell(outcomes, sent)
         return bool(outcomes or sent)
 
     # -- settle -------------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> list[Outcome]:
+    def _settle(self, futures: list[Future[Any]]) -> tuple[list[Outcome], Ended, Outstanding]:
         outcomes: list[Outcome] = []
-        acknowledged = failed = 0
-        for future in self.inbox.take():
+        acknowledged = unconfirmed = failed = 0
+        for future in futures:
             operation = self._out.pop(future)
             try:
                 outcomes.append((operation, future.result(), None))
-                acknowledged += operation.acknowledged
+                if operation.acknowledged:
+                    acknowledged += 1
+                else:
+                    unconfirmed += 1
             except Exception as error:  # noqa: BLE001 - whatever the client gives as the reason, it is the outcome
                 outcomes.append((operation, None, error))
                 failed += 1
-        if outcomes:
-            self._books.settle(acknowledged, len(outcomes) - acknowledged - failed, failed)
-        return outcomes
+        back = _sum([operation for operation, _, _ in outcomes])
+        return outcomes, (acknowledged, unconfirmed, failed), back
 
     # -- release ------------------------------------------------------------------------------------------------------
 
-    def _release(self, back: Outstanding) -> list[Operation]:
+    def _release(self, ended: Ended, back: Outstanding) -> list[Operation]:
         """Hand over what may go; `held_by` says what holds the rest."""
-        shared, waiting = self._shared, self._books.look()
+        shared = self._shared
         self._others = False
         self.held_by = self._closed()
+        waits = self.held_by is None and len(self._books) > 0
         sent: list[Operation] = []
+        others: list[Member] = []
         with shared.turn:
-            shared.add(back, -1)
+            if back.operations:
+                shared.add(back, -1)
             room = back.operations
-            if waiting and self.held_by is None:
-                sent, room = self._release_some()
-            others = shared.yielded(self, len(sent), room, came_back=back.operations > 0)
-            shared.wait_for_room(self, waits=waiting > 0 and self.held_by not in {None, OFFLINE, STOPPED})
+            if waits:
+                sent, room = self._release_some(ended)
+            else:
+                self._books.settle(ended)
+            if not shared.alone:
+                others = shared.yielded(self, len(sent), room, came_back=back.operations > 0)
+                shared.wait_for_room(self, waits=waits and self.held_by is not None)
         for other in others:
             other.inbox.wake()
         return sent
 
-    def _release_some(self) -> tuple[list[Operation], int]:
+    def _release_some(self, ended: Ended) -> tuple[list[Operation], int]:
         """Hand over what the gate lets through now; and say how much room is left."""
         shared = self._shared
         gate = self._open()
         room = gate.operations
-        share = shared.share(self, room)
-        batch, self.held_by = self._books.take(gate, min(share, MOST_AT_ONCE))
+        share = room if shared.alone else shared.share(self, room)
+        batch, self.held_by = self._books.take(gate, min(share, MOST_AT_ONCE), ended)
         if self.held_by is None and len(batch) == share < room:
             self.held_by = SHARED
         for operation in batch:
             self._hand_over(operation)
-        shared.add(_sum(batch))
+        if batch:
+            shared.add(_sum(batch))
         return batch, room - len(batch)
 
     def _open(self) -> Opening:
@@ -171,7 +183,7 @@ class Worker:
             future = Future()
             future.set_exception(error)
         self._out[future] = operation
-        future.add_done_callback(self.inbox.settled)
+        future.add_done_callback(self._settled)
 
     def _closed(self) -> str | None:
         """Say why nothing may go, whatever the gate says."""
@@ -193,7 +205,7 @@ class Worker:
         if told.sent is not None:
             for operation in sent:
                 call(told.sent, operation)
-        if sent and not len(self._books):
+        if told.empty is not None and sent and not len(self._books):
             call(told.empty)
         leaked = self._shared.leaked
         if leaked.incomplete > self._told_leak.incomplete:
@@ -209,8 +221,8 @@ class Worker:
         if (self.held_by is None or self.held_by in _BYTES) and not self._books.rest():
             return  # the line changed since it was looked at
         seconds, outcomes = None, 1
-        if moved and self._out:
-            seconds, outcomes = GATHER_SECONDS, max(1, len(self._out) // 2)
+        if moved and len(self._out) > _TOO_FEW:
+            seconds, outcomes = GATHER_SECONDS, len(self._out) // 2
         if self.held_by is not None and self._others:
             look = min(OTHERS_LOOK_SECONDS, FIRST_LOOK_SECONDS * 2.0 ** min(self._looks, 10))
             seconds = look if seconds is None else min(seconds, look)
@@ -223,6 +235,7 @@ class Worker:
 
 
 _NONE = Outstanding()
+_NONE_ENDED: Ended = (0, 0, 0)
 
 
 def _sum(operations: Collection[Operation]) -> Outstanding:
