@@ -45,11 +45,6 @@ class Breaker:
         """Tell whether only one message may be out."""
         return self._left > 0 or bool(self._aside) or bool(self._on_trial)
 
-    @property
-    def has_suspects(self) -> bool:
-        """Tell whether somebody waits aside for the link to be proved."""
-        return bool(self._aside)
-
     def lost(self, out: Sequence[Hashable]) -> Verdict:
         """Judge a link that was lost while these were out and nothing had gone since it was up."""
         if not out:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from weir.core.errors import Refused
 from weir.core.ports import Operation, Transport
-from weir.forwarder.stream import Notice
+from weir.forwarder.queue import Notice
 from weir.forwarder.window import Window
 
 QOS = 1

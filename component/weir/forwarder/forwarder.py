@@ -22,8 +22,8 @@ from weir.forwarder.health import Health
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import Ledger
 from weir.forwarder.link import Link
+from weir.forwarder.queue import Notice, Now
 from weir.forwarder.release import Releaser
-from weir.forwarder.stream import Notice, Now
 from weir.forwarder.suspicion import Suspicion
 from weir.forwarder.window import DELIVERED, Sent, Window
 
@@ -125,7 +125,7 @@ class Forwarder:
         if self.ledger.due(self._now):
             self.ledger.commit(self._now, self.transport.generation)
             # What a commit made durable can go at once.
-            self._more |= self.held_by is None and any(stream.next() for stream in self.ledger.streams)
+            self._more |= self.held_by is None and any(stream.queue.next() for stream in self.ledger.streams)
 
     def wait(self, until: float | None = None) -> None:
         """Wait until an outcome, an input or a timer wakes it, or until this time (monotonic seconds)."""

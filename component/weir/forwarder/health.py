@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from weir.core.view import Degradation
-from weir.forwarder.stream import Notice
+from weir.forwarder.queue import Notice
 
 HELD_SECONDS = 10.0  # a hold is worth a line once it lasted so long
 

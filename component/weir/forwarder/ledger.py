@@ -20,8 +20,9 @@ from weir.core.quarantine import Kept, Shelf
 from weir.core.settings import Settings
 from weir.core.view import StreamView
 from weir.forwarder.carried import Carried, recover
+from weir.forwarder.queue import Backlog, Notice, Now
 from weir.forwarder.replay import by_stream, refuse_all
-from weir.forwarder.stream import Backlog, Notice, Now, Stream
+from weir.forwarder.stream import Stream
 
 STARVED_RECORDS = 512  # so many records of a pipe that only a commit can release are worth an early one
 STARVED_SECONDS = 0.05

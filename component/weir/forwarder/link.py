@@ -11,7 +11,7 @@ from weir.core.gate import LeakWatch
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.forwarder.diagnosis import LinkHistory, Verdicts
-from weir.forwarder.stream import Notice
+from weir.forwarder.queue import Notice
 from weir.forwarder.window import Window
 
 PROOF_SECONDS = 10.0  # something waits and nothing was delivered for so long: the link does not work

@@ -185,7 +185,7 @@ class Releaser:
 
     def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
         """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
-        waiting = [(stream, span) for stream in streams if (span := stream.next()) is not None]
+        waiting = [(stream, span) for stream in streams if (span := stream.queue.next()) is not None]
         if len(waiting) <= 1:
             return waiting[0] if waiting else None
         round_, step = divmod(self._turn, LOWEST_EVERY)

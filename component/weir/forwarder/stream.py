@@ -1,19 +1,16 @@
 """One stream: its source, its line and its books, and what may come from the one into the other.
 
-Owns admitting: how much is read, what is held back and what is dropped to make room. Knows nothing of the broker but
-whether the link works.
+Owns reading: how much is taken from the source and when it has to wait, what a commit writes of it, and what outlives
+a store that failed. Knows nothing of the broker but whether the link works.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
-
 from weir.core.changes import Change, StreamState
-from weir.core.line import Cut, Gap, Line, Loaded
+from weir.core.line import Line
 from weir.core.messages import FILE, JSON_FORMATS, Identity, Messages
-from weir.core.modes import MODES, End
-from weir.core.ports import Reading, Reject, Source, SourceCounts
+from weir.core.modes import Mode
+from weir.core.ports import Reading, Source, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.quarantine import Kept, spans_of
 from weir.core.settings import StreamSettings
@@ -22,10 +19,10 @@ from weir.core.topics import placeholders
 from weir.core.view import StreamView
 from weir.forwarder.books import Books
 from weir.forwarder.carried import Carried, is_gone
+from weir.forwarder.queue import Backlog, Notice, Now, Queue
 from weir.forwarder.replay import NOTHING, Staged, choose, refuse_all
 
 READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
-LOAD_SPANS = 16
 RESIDENT_BYTES = 4 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
 KEEP_BYTES = 1 << 20  # what stays in memory near each end of a line that lies in the store
 
@@ -36,24 +33,6 @@ SOURCE_COUNTERS = (
     "sourceSkippedFiles",
     "possibleTwins",
 )
-
-Notice = Callable[..., None]
-
-
-class Backlog(Protocol):
-    """What a stream needs of the store."""
-
-    def load(self, stream: int, gap: Gap, limit: int, *, newest: bool) -> Loaded:
-        """Load spans from one end of a gap."""
-
-
-class Now(NamedTuple):
-    """What admitting depends on, looked up once a turn."""
-
-    monotonic: float
-    wall: float
-    link_works: bool
-    disk_low: bool
 
 
 class Stream:
@@ -77,7 +56,6 @@ class Stream:
         self.settings = settings
         self.topic = topic
         self.topic_bytes = len(topic.encode())
-        self.mode = MODES[settings.queue.mode]
         self.source = source
         self.books = Books(state, topic, thing, epoch)
         self.messages = Messages(
@@ -86,27 +64,31 @@ class Stream:
             envelope=settings.envelope,
             pipe_is_json=settings.source.format in JSON_FORMATS,
         )
-        self.line = Line(self.mode, settings.queue.max_records, settings.queue.max_bytes)
-        self.line.begin_with(state.counts["pending"], state.backlog_bytes, state.gap)
+        self.queue = Queue(name, settings.queue, state, books=self.books, backlog=backlog, notice=notice)
         self.held_by: str | None = None
         self.stopping = False
-        self._backlog = backlog
         self._notice = notice
-        self._next_seq = state.next_seq
         self._arrival: Span | None = None  # what of the last reading did not fit: the caller keeps it
         self._room = 0  # what the last turn left
         self._leaving = False  # there is more room than it left
-        self._cutting = False  # something arrives, and more must be cut for it than was in memory
         self._staged = NOTHING  # of the quarantine, until the next commit
         self._recovered: tuple[FilePosition, ...] = ()  # files that are gone, and that the source does not know
         self._unstored_bytes = 0  # what is in memory and has no row: at most so much, and counted anew when it matters
 
+    @property
+    def line(self) -> Line:
+        """Give what waits."""
+        return self.queue.line
+
+    @property
+    def mode(self) -> Mode:
+        """Give the queue mode."""
+        return self.queue.line.mode
+
     def apply(self, settings: StreamSettings) -> None:
         """Go by other queue settings from now on; the rest of the settings must be the same."""
         self.settings = settings
-        self.mode = MODES[settings.queue.mode]
-        self.line.change(self.mode, settings.queue.max_records, settings.queue.max_bytes)
-        self._cutting = False
+        self.queue.apply(settings.queue)
 
     # -- admitting ----------------------------------------------------------------------------------------------------
 
@@ -116,9 +98,9 @@ class Stream:
         Reading one record for each that leaves would cost a look at the file for each. So while they leave, it waits
         for a spanful; the queue is filled up when they do not.
         """
-        self._limit(now)
-        self._expire(now)
-        self._go_on_cutting(now.wall)
+        self.queue.limit(now)
+        self.queue.expire(now)
+        self.queue.go_on(now.wall)
         self._leaving = self.line.room() > self._room
         more = self._read(now)
         self._room = self.line.room()
@@ -181,7 +163,7 @@ class Stream:
     def _take_in(self, reading: Reading, now: Now) -> None:
         for reject in reading.rejects:
             self.books.quarantined(reject, now.wall)
-            self._say_quarantined(reject)
+            self._say_quarantined(reject.reason, reject.detail, reject.file, reject.begin)
         span = reading.span
         if span is None:
             return
@@ -189,11 +171,9 @@ class Stream:
         self._arrival = span
         self._admit_arrival(now)
 
-    def _say_quarantined(self, reject: Reject) -> None:
-        where = {"file": reject.file.name} if reject.file else {}
-        self._notice(
-            "quarantined", stream=self.name, reason=reject.reason, detail=reject.detail, **where, place=reject.begin
-        )
+    def _say_quarantined(self, reason: str, detail: str, file: FilePosition | None, place: int) -> None:
+        where = {"file": file.name} if file else {}
+        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place)
 
     def _admit_arrival(self, now: Now) -> None:
         """Admit what fits of what was read; the rest stays with the caller."""
@@ -202,36 +182,15 @@ class Stream:
             return
         if not (self.stopping or self._waits_when_full(now)):
             self._arrival = None
-            self._number(span)
-            self._admit_and_cut(span, now.wall)
+            self.queue.number(span)
+            self.queue.admit(span, now.wall)
             return
         fits = len(span) if self.stopping else self.line.fitting(span)
         if not fits:
             return
         self._arrival = span.split(fits) if fits < len(span) else None
-        self._number(span)
+        self.queue.number(span)
         self.line.append(span)
-
-    def _admit_and_cut(self, span: Span, wall: float) -> None:
-        self._cutting = True
-        self._drop_all(self.line.admit(span), wall)
-        self._go_on_cutting(wall)
-
-    def _go_on_cutting(self, wall: float) -> None:
-        """Cut until what arrives is in, a loaded part of the line at a time, or until a commit should come first."""
-        while self._cutting and not self.books.crowded:
-            self._cutting = self.line.arriving
-            if self._cutting and self.mode.cut is not None:
-                self.load(self.mode.cut)
-                self._drop_all(self.line.make_room(), wall)
-
-    def _drop_all(self, cuts: list[Cut], wall: float) -> None:
-        if self.mode.reason is not None:
-            self.drop(cuts, self.mode.reason, wall)
-
-    def _number(self, span: Span) -> None:
-        span.seq = self._next_seq
-        self._next_seq += 1
 
     def replay(self, kept: list[Kept], now: Now, message_bytes: int) -> dict[int, str]:
         """Take records out of the quarantine; say which stay there, by number, and why.
@@ -240,80 +199,33 @@ class Stream:
         """
         if FILE in placeholders(self.topic):
             return refuse_all(kept, "the topic of its stream names the file, and a replay comes from none")
-        self._limit(now)
-        self._go_on_cutting(now.wall)
+        self.queue.limit(now)
+        self.queue.go_on(now.wall)
         holds = self._waits_when_full(now)
         taken, refused = choose(kept, self.line, message_bytes - self.topic_bytes, holds=holds)
         replayed = self.books.committed["replayed"]
         spans = spans_of([k.body for k in taken], replayed=replayed, at=now.wall, read_at=now.monotonic)
         for span in spans:
-            self._number(span)
+            self.queue.number(span)
         self._staged = Staged(spans, [k.number for k in taken], holds)
         return refused
 
     def _admit_replayed(self) -> None:
         staged, self._staged = self._staged, NOTHING
         for span in staged.spans:
-            if staged.holds or self._cutting:
+            if staged.holds or self.queue.cutting:
                 self.line.append(span)
             else:
-                self._admit_and_cut(span, span.at)
+                self.queue.admit(span, span.at)
         if staged.numbers:
             self._notice("replayed", stream=self.name, records=len(staged.numbers))
-
-    def drop(self, cuts: list[Cut], reason: str, wall: float) -> None:
-        """Count what was cut out of the line."""
-        if cuts and (records := self.books.dropped(cuts, reason, wall)):
-            self._notice("dropped", stream=self.name, reason=reason, records=records, mode=self.mode.name)
 
     def set_aside(self, span: Span, index: int, reason: str, detail: str, wall: float) -> None:
         """Set aside a record that was taken out of the line and can never be sent."""
         self.books.unsendable(span, index, reason, detail, wall)
-        where = {"file": span.file.name} if span.file else {}
-        place = span.place(index)
-        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place)
-
-    def _limit(self, now: Now) -> None:
-        # Low disk counts as a full queue: what waits now is all that may wait.
-        configured = self.settings.queue.max_records
-        if now.disk_low:
-            held = max(1, self.line.records)
-            self.line.max_records = held if configured is None else min(configured, held)
-        else:
-            self.line.max_records = configured
-
-    def _expire(self, now: Now) -> None:
-        age = self.settings.queue.max_age_seconds
-        if age is None:
-            return
-        while not self.books.crowded:
-            self.load(End.OLD)
-            span = self.line.oldest()
-            if span is None or _age(span, now) <= age:
-                return
-            self.drop(self.line.cut_span(span), "expired", now.wall)
+        self._say_quarantined(reason, detail, span.file, span.place(index))
 
     # -- the line and the store ---------------------------------------------------------------------------------------
-
-    def load(self, end: End) -> None:
-        """Load stored spans where an end of the line lacks them."""
-        while (gap := self.line.lacks(end)) is not None:
-            self._load(end, gap)
-
-    def _load(self, end: End, gap: Gap) -> None:
-        loaded = self._backlog.load(self.books.stream, gap, LOAD_SPANS, newest=end is End.NEW)
-        for seq, left in loaded.damaged:
-            self.books.damaged(seq, left)
-            self._notice("quarantined", stream=self.name, reason="corrupt", records=left)
-        self.line.feed(end, loaded)
-
-    def next(self) -> Span | None:
-        """Give the span that the next record is taken from; None if nothing that is durable waits."""
-        span = self.line.peek()
-        while span is None and (gap := self.line.lacks_durable()) is not None:
-            self._load(self.mode.take, gap)
-            span = self.line.peek()
-        return span
 
     def prepare(self, now: Now) -> Change | None:
         """Say what the next commit writes for this stream, None if nothing."""
@@ -374,7 +286,7 @@ class Stream:
         """
         if keep and not self.source.replayable:
             self.stopping = True
-            self._go_on_cutting(now.wall)
+            self.queue.go_on(now.wall)
             self._admit_arrival(now)
             return
         self.source.close()
@@ -419,7 +331,7 @@ class Stream:
             return  # the commit that failed was made after all
         for span in carried.spans:
             span.wait_again()  # but for what is settled: it was delivered, or what was dropped of it is in the losses
-            self._number(span)
+            self.queue.number(span)
             self.line.append(span)
         self.books.take_back(carried.beside, carried.set_aside, carried.losses, carried.sequence)
 
@@ -438,16 +350,3 @@ class Stream:
             bytes_unread=unread,
             files_waiting=waiting,
         )
-
-
-def _age(span: Span, now: Now) -> float:
-    """Give the seconds since a span was read; by the wall clock only where another process read it.
-
-    A wall time before 2020 was taken before the clock was set: its age is not known, so it is 0.
-    """
-    if span.read_at is not None:
-        return now.monotonic - span.read_at
-    return now.wall - span.at if span.at >= _CLOCK_SET else 0.0
-
-
-_CLOCK_SET = 1_577_836_800.0  # 2020-01-01T00:00:00Z

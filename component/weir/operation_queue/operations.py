@@ -5,6 +5,7 @@ Owns how each is handed to a connection, and how large the client will count it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ UNSUBSCRIBE_BYTES = 4
 
 
 @dataclass(eq=False, slots=True)
-class Operation:
+class Operation(ABC):
     """One operation; told apart by identity, so two that look the same are still two.
 
     `acknowledged` says whether the broker answers it: everything but a publish at QoS 0. `size` is in bytes, as the
@@ -30,9 +31,9 @@ class Operation:
     size: int = field(init=False, default=0)
     acknowledged: bool = field(init=False, default=True)
 
+    @abstractmethod
     def hand_to(self, connection: Connection) -> Future[Any]:
         """Hand it to the client; the future has its outcome."""
-        raise NotImplementedError
 
 
 @dataclass(eq=False, slots=True)

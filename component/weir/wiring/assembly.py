@@ -22,7 +22,7 @@ from weir.forwarder.forwarder import Clock
 from weir.forwarder.inbox import Inbox
 from weir.forwarder.ledger import MakeSource, MakeStore
 from weir.forwarder.ledger import Store as LedgerStore
-from weir.forwarder.stream import Notice
+from weir.forwarder.queue import Notice
 from weir.store.directory import StateDirectory
 from weir.store.store import Store
 
