@@ -101,6 +101,16 @@ def test_zero_bytes_left_by_a_power_cut_are_not_part_of_any_record(box: Inbox) -
     assert box.pass_on() == [b"4"]
 
 
+def test_zero_bytes_that_a_writer_fills_later_are_waited_for(box: Inbox) -> None:
+    box.write("a.jsonl", b"1\n" + bytes(300_000))
+    assert box.pass_on() == [b"1"]
+    for number in range(3):
+        with (box.path / "a.jsonl").open("r+b") as file:
+            file.seek(2 + 2 * number)
+            file.write(b"%d\n" % number)
+        assert box.pass_on() == [b"%d" % number]
+
+
 def test_a_line_of_a_gibibyte_is_passed_by_in_bounded_memory(box: Inbox) -> None:
     with box.write("a", b"first\nx").open("r+b") as file:
         file.truncate(1 << 30)

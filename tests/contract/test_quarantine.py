@@ -343,6 +343,8 @@ def test_without_a_forwarder_a_replay_waits_for_the_next_run_and_needs_a_stream_
         assert (answer["replayed"], answer["looked"], answer["stay"]) == (1, [1], [])
         counts = shelf.stream().counts
         assert (counts["read"], counts["pending"], counts["replayed"], counts["quarantined.malformed"]) == (3, 1, 1, 2)
+        shelf.reopen()
+        assert [one.payload(0) for one in shelf.everything()] == [b"\n\0\xff"]
         shelf.store.begin_run("gateway", {"other": "back/drop-front"}, 60)
         answer = aside.answer_from(shelf.store, {"do": "replay"})
         why = f"the settings of the last run have no stream {SHELF_STREAM}"
