@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from tests.conditions import DEADLINE_SECONDS
 
-_CONNACK, _PUBLISH, _SUBACK = 2, 3, 9
+_CONNACK, _PUBLISH, _SUBACK, _PINGRESP = 2, 3, 9, 13
+_PINGREQ = b"\xc0\x00"
 _CHUNK_BYTES = 1 << 18
 _RETRY_SECONDS = 0.02
 
@@ -48,7 +49,9 @@ class Observer:
         self._filter = topic_filter.encode()
         self.name = name
         self._last: dict[bytes, Message] = {}  # packet id -> what was recorded under it last
+        self._pongs = 0
         self._changed = threading.Condition()
+        self._sending = threading.Lock()
         self._stop = threading.Event()
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -58,6 +61,15 @@ class Observer:
     def payloads(self) -> list[bytes]:
         """Give the payloads alone, in order."""
         return [message.payload for message in self.messages]
+
+    def arrived(self) -> list[bytes]:
+        """Give the payloads of all that the broker has taken until now: it answers a ping behind them."""
+        connection, before = self._socket, self._pongs
+        if connection is not None and self.subscribed.is_set():
+            with contextlib.suppress(OSError):
+                self._send(connection, _PINGREQ)
+                self.wait_for(lambda: self._pongs > before or not self.subscribed.is_set())
+        return self.payloads
 
     def wait_for(self, goal: int | Callable[[], object], seconds: float = DEADLINE_SECONDS) -> list[Message]:
         """Wait until so many messages are here, or until the condition holds; give all messages."""
@@ -92,9 +104,13 @@ class Observer:
             buffer += chunk
             answer = b"".join(self._answer(packet) for packet in _packets(buffer))
             if answer:
-                connection.sendall(answer)
+                self._send(connection, answer)
             with self._changed:
                 self._changed.notify_all()
+
+    def _send(self, connection: socket.socket, packets: bytes) -> None:
+        with self._sending:
+            connection.sendall(packets)
 
     def _answer(self, packet: _Packet) -> bytes:
         if packet.kind == _PUBLISH:
@@ -103,6 +119,8 @@ class Observer:
             return _subscribe_packet(self._filter)
         if packet.kind == _SUBACK:
             self.subscribed.set()
+        if packet.kind == _PINGRESP:
+            self._pongs += 1
         return b""
 
     def _record(self, packet: _Packet) -> bytes:

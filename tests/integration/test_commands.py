@@ -76,7 +76,7 @@ def test_status_losses_and_the_verification_say_the_same_while_it_runs_after_a_k
     assert device.terminate() == 0
     stopped = device.status("--verify")
     assert (stopped["records"]["pending"], stopped["verified"]) == (0, True)
-    assert observer.payloads == [b"record %d" % number for number in range(BACKLOG - 500, BACKLOG)]
+    assert observer.arrived() == [b"record %d" % number for number in range(BACKLOG - 500, BACKLOG)]
     check_losses(device, BACKLOG - 500)
 
 
@@ -128,7 +128,7 @@ def test_a_stop_with_a_full_backlog_and_no_broker_is_in_order_and_loses_nothing(
         assert device.run("--stdin", "--once", stdin=b"", **limit) == 0, device.log()
     else:
         assert device.run("--once", **limit) == 0, device.log()
-    assert observer.payloads == records
+    assert observer.arrived() == records
     done = device.status("--verify")
     assert (done["records"]["delivered"], done["records"]["droppedTotal"]) == (BACKLOG, 0)
     assert done["beside"]["possibleTwins"] == 0

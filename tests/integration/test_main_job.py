@@ -95,7 +95,7 @@ def test_one_file_arrives_in_its_own_order(device: Device, observer: Observer) -
     (device.inbox / "all.jsonl").write_bytes(text_of(lines))
     assert device.run("--once") == 0, device.log()
     observer.wait_for(5_000)
-    assert observer.payloads == lines
+    assert observer.arrived() == lines
     assert device.status()["records"]["delivered"] == 5_000
 
 
@@ -143,7 +143,7 @@ def test_lines_may_be_any_bytes(device: Device, observer: Observer) -> None:
         b"the last one has no line end",
     ]
     observer.wait_for(len(expected))
-    assert observer.payloads == expected
+    assert observer.arrived() == expected
     assert device.status()["records"]["read"] == len(expected)
 
 
@@ -159,7 +159,7 @@ def test_malformed_lines_are_set_aside_and_the_others_arrive(device: Device, obs
     (device.inbox / "mixed.jsonl").write_bytes(text_of(mixed))
     assert device.run("--once") == 0, device.log()
     observer.wait_for(len(lines))
-    assert observer.payloads == lines
+    assert observer.arrived() == lines
     records = device.status("--verify")["records"]
     assert records["quarantined"]["malformed"] == records["quarantinedTotal"] == 30
     assert (records["read"], records["delivered"]) == (2_030, 2_000)
@@ -219,7 +219,7 @@ def test_what_nobody_acknowledges_is_counted_as_unconfirmed(device: Device, obse
     (device.inbox / "a.log").write_bytes(text_of(lines))
     assert device.run("--once", "--qos", "0", pace__publishesPerSecond=1_000) == 0, device.log()
     observer.wait_for(300)
-    assert observer.payloads == lines
+    assert observer.arrived() == lines
     records = device.status()["records"]
     assert (records["read"], records["unconfirmed"], records["delivered"]) == (300, 300, 0)
 
@@ -286,7 +286,7 @@ def test_a_running_forwarder_takes_what_comes_later_and_stops_when_told(device: 
     for number in range(5):
         (device.inbox / f"{number}.log").write_bytes(b"%d\n" % number)
         observer.wait_for(number + 1)
-    assert observer.payloads == [b"0", b"1", b"2", b"3", b"4"]
+    assert observer.arrived() == [b"0", b"1", b"2", b"3", b"4"]
     assert device.terminate() == 0
     eventually(lambda: "event=stopped" in device.log())
     assert device.status()["records"]["delivered"] == 5

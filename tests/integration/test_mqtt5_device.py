@@ -44,7 +44,7 @@ def test_twenty_thousand_lines_arrive_in_order_each_once(make_device: MakeDevice
     write(device, lines(LINES))
     assert device.run("--once", **SETTINGS) == 0, device.log()
     observer.wait_for(LINES)
-    assert observer.payloads == lines(LINES)
+    assert observer.arrived() == lines(LINES)
     assert device.status()["records"]["delivered"] == LINES
 
 

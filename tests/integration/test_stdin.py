@@ -114,7 +114,7 @@ def test_a_queue_that_returns_errors_blocks_the_producer_and_loses_nothing(
     producer.join()
     assert ended(device) == 0, device.log()
     observer.wait_for(20_000)
-    assert observer.payloads == records
+    assert observer.arrived() == records
     assert records_of(device) == (20_000, 20_000, 0)
 
 
@@ -131,7 +131,7 @@ def test_a_paced_link_slows_the_producer(device: Device, observer: Observer) -> 
     assert pending > 0
     assert device.run("--stdin") == 0, device.log()
     observer.wait_for(read)
-    assert observer.payloads == records[:read]
+    assert observer.arrived() == records[:read]
 
 
 def test_a_rolling_queue_never_blocks_the_producer_and_counts_what_fell_off(
@@ -147,7 +147,7 @@ def test_a_rolling_queue_never_blocks_the_producer_and_counts_what_fell_off(
     broker.start()
     assert ended(device) == 0, device.log()
     observer.wait_for(100)
-    assert observer.payloads == records[-100:]
+    assert observer.arrived() == records[-100:]
     assert records_of(device) == (20_000, 100, 0)
 
 
@@ -172,7 +172,7 @@ def test_a_small_queue_does_not_wait_for_the_clock(device: Device, observer: Obs
     _, pipe = pipe_into(device, "--once", "--queue-limit", "50", state__commitSeconds=60)
     Producer(pipe, records).join()
     observer.wait_for(1_000)
-    assert observer.payloads == records
+    assert observer.arrived() == records
     assert ended(device) == 0, device.log()
 
 
@@ -239,7 +239,7 @@ def test_a_file_as_input_is_read_to_its_end(device: Device, observer: Observer, 
         device.start("--stdin", stdin=file)
     assert ended(device) == 0, device.log()
     observer.wait_for(3_000)
-    assert observer.payloads == records
+    assert observer.arrived() == records
 
 
 def test_a_producer_that_is_silent_for_long_is_waited_for(device: Device, observer: Observer) -> None:
@@ -279,7 +279,7 @@ def test_a_stop_commits_what_was_read_and_the_next_run_goes_on_with_the_pipe(
     producer.join()
     assert ended(device) == 0, device.log()
     observer.wait_for(10_000)
-    assert observer.payloads == records
+    assert observer.arrived() == records
     assert records_of(device) == (10_000, 10_000, 0)
 
 
@@ -317,7 +317,7 @@ def test_after_a_crash_all_that_was_committed_arrives_and_the_numbers_go_on(
     later = lines(100, "later")
     assert device.run("--stdin", stdin=text_of(later)) == 0, device.log()
     observer.wait_for(read + 100)
-    assert observer.payloads == records[:read] + later
+    assert observer.arrived() == records[:read] + later
     assert records_of(device) == (read + 100, read + 100, 0)
     assert sequence_of(device) == read + 100
 
