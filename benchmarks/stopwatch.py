@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Mark, Report, mark, peak_mib, write_report
 from weir.cli.main import main as weir
+from weir.core.ports import Operation
 from weir.forwarder.forwarder import Forwarder
 from weir.transports.mqtt311 import Mqtt311Transport
 
@@ -24,7 +24,7 @@ def watch_first_publish(marks: Marks) -> None:
     """Take the moment of the first publish."""
     publish = Mqtt311Transport.publish
 
-    def first(transport: Mqtt311Transport, topic: str, payload: bytes, qos: int, *more: bytes | None) -> Future[Any]:
+    def first(transport: Mqtt311Transport, topic: str, payload: bytes, qos: int, *more: bytes | None) -> Operation:
         Mqtt311Transport.publish = publish  # type: ignore[method-assign]
         marks["first"] = mark()
         return publish(transport, topic, payload, qos, *more)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from tests.broker import Broker
 from tests.conditions import eventually
@@ -19,15 +18,22 @@ from tests.token_exchange import TOKEN, TokenExchangeService
 from weir.core.events import ConnectionEvent
 from weir.core.ports import Operation, Transport
 from weir.core.settings import ConnectionSettings
+from weir.transports import publishing
 from weir.transports.mqtt311 import Mqtt311Transport
 from weir.transports.token_exchange import TokenExchange
 from weir.transports.websocket import SignedWebSocket
 
 
-class FutureTransport(Transport, Protocol):
-    """A transport whose operations are futures, which a test may wait for."""
+class Outcomes(list[Operation]):
+    """The operations that have their outcome; `told` is called with each one, on the thread that tells of it."""
 
-    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]: ...
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Callable[[Operation], object] = lambda _: None
+
+    def append(self, operation: Operation) -> None:
+        super().append(operation)
+        self.told(operation)
 
 
 class Bench(Protocol):
@@ -36,10 +42,10 @@ class Bench(Protocol):
     unreachable: str  # said of an attempt to connect to a broker that is down
     operation_bytes: int  # what the statistics count of a small operation beyond topic and payload
     events: list[ConnectionEvent]
-    outcomes: list[Operation]
+    outcomes: Outcomes
 
     @property
-    def transport(self) -> FutureTransport: ...
+    def transport(self) -> Transport: ...
 
     def turn(self) -> None:
         """Do what the loop does in each of its turns."""
@@ -70,7 +76,7 @@ class FakeBench:
 
     def __init__(self) -> None:
         self.events: list[ConnectionEvent] = []
-        self.outcomes: list[Operation] = []
+        self.outcomes = Outcomes()
         self.transport = FakeTransport(self.events.append, self.outcomes.append)
         self._now = 0.0
 
@@ -104,7 +110,7 @@ class FakeBench:
         self.transport.close(0)
 
 
-AnyTransport = TypeVar("AnyTransport", bound=FutureTransport)
+AnyTransport = TypeVar("AnyTransport", bound=Transport)
 
 
 class BrokerBench(Generic[AnyTransport]):
@@ -115,7 +121,7 @@ class BrokerBench(Generic[AnyTransport]):
 
     def __init__(self, broker: Broker, **changes: object) -> None:
         self.events: list[ConnectionEvent] = []
-        self.outcomes: list[Operation] = []
+        self.outcomes = Outcomes()
         self.broker = broker
         self.transport = self._make(broker.connection(**changes))
         self.ahead = 0.0  # how far the loop's clock is put forward, where a test cannot wait so long
@@ -159,6 +165,14 @@ class RealBench(BrokerBench[Mqtt311Transport]):
 
     def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
         return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append)
+
+
+class PublicBench(BrokerBench[Mqtt311Transport]):
+    """As above, with a release of the client of which only the public call is known."""
+
+    def _make(self, settings: ConnectionSettings) -> Mqtt311Transport:
+        way = publishing.way("0.0.0")
+        return Mqtt311Transport(settings, "gw-17", self.events.append, self.outcomes.append, publish=way)
 
 
 class WebSocketBench(RealBench):

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 
 from tests.conditions import eventually
+from tests.contract.benches import Outcomes
 from tests.nucleus import Behaviour, NucleusStandIn
 from tests.observer import Message
 from weir.core.events import ConnectionEvent
-from weir.core.ports import Operation
 from weir.transports.ipc import IpcTransport
 from weir.transports.nucleus import Door, NucleusClient, door
 
@@ -32,7 +32,7 @@ class IpcBench:
 
     def __init__(self, behaviour: Behaviour, *, answer_seconds: float = 10.0) -> None:
         self.events: list[ConnectionEvent] = []
-        self.outcomes: list[Operation] = []
+        self.outcomes = Outcomes()
         self.ahead = 0.0  # how far the clocks are put forward, where a test cannot wait so long
         self.standin = NucleusStandIn(behaviour, component=COMPONENT, configuration={"accessControl": ALLOWED})
         self.standin.start()

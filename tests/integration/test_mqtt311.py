@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.conditions import eventually
 from tests.contract.benches import RealBench
 from tests.integration.http_proxy import http_proxy
 from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
+from weir.core.ports import Operation
 from weir.transports.mqtt311 import Mqtt311Transport
 
 TOPIC = "telemetry/gw-17/vitals"
@@ -62,11 +62,11 @@ def heard(bench: RealBench, kind: type) -> list[Any]:
     return [event for event in list(bench.events) if isinstance(event, kind)]
 
 
-def publish(bench: RealBench, *payloads: bytes) -> list[Future[Any]]:
+def publish(bench: RealBench, *payloads: bytes) -> list[Operation]:
     return [bench.transport.publish(TOPIC, payload, 1) for payload in payloads]
 
 
-def delivered(futures: list[Future[Any]]) -> bool:
+def delivered(futures: list[Operation]) -> bool:
     return all(future.done() and future.exception() is None for future in futures)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from tests.token_exchange import (
 )
 from weir.core.configuration import Surroundings, parse
 from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
+from weir.core.ports import Operation
 from weir.transports import token_exchange
 from weir.transports.approach import HTTPS_PORT
 from weir.transports.mqtt311 import Mqtt311Transport
@@ -108,7 +108,7 @@ def start(bench: Bench) -> Bench:
 
 
 def deliver(bench: Bench, *payloads: bytes) -> None:
-    futures: list[Future[Any]] = [bench.transport.publish(TOPIC, payload, 1) for payload in payloads]
+    futures: list[Operation] = [bench.transport.publish(TOPIC, payload, 1) for payload in payloads]
     bench.until(lambda: all(future.done() and future.exception() is None for future in futures), "it delivers")
 
 

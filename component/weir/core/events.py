@@ -9,32 +9,33 @@ from __future__ import annotations
 import msgspec
 
 
-class Connected(msgspec.Struct, frozen=True, gc=False):
-    """The connection is up, for the first time or again."""
+class ConnectionEvent(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened to the connection object of this generation."""
 
     generation: int
+
+
+class Connected(ConnectionEvent, frozen=True, gc=False):
+    """The connection is up, for the first time or again."""
+
     session_present: bool
 
 
-class Interrupted(msgspec.Struct, frozen=True, gc=False):
+class Interrupted(ConnectionEvent, frozen=True, gc=False):
     """The connection was lost; the client goes on trying by itself."""
 
-    generation: int
     reason: str
 
 
-class ConnectFailed(msgspec.Struct, frozen=True, gc=False):
+class ConnectFailed(ConnectionEvent, frozen=True, gc=False):
     """An attempt to connect failed; another one follows."""
 
-    generation: int
     reason: str
     turned_away: bool = False  # a broker was there, and would not have us
 
 
-class Closed(msgspec.Struct, frozen=True, gc=False):
+class Closed(ConnectionEvent, frozen=True, gc=False):
     """The connection object of this generation can never send anything again: what it held may be requeued."""
 
-    generation: int
 
-
-ConnectionEvent = Connected | Interrupted | ConnectFailed | Closed
+LinkEvent = Connected | Interrupted | ConnectFailed

@@ -15,6 +15,9 @@ Post = Callable[[ConnectionEvent], None]  # called by any thread; appends to the
 class Operation(Protocol):
     """One operation at the client, as a future: told apart by identity, with an outcome once it is settled."""
 
+    def done(self) -> bool:
+        """Tell whether there is an outcome."""
+
     def exception(self) -> BaseException | None:
         """Give what went wrong, None if nothing did; asked only once there is an outcome."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weir.core.events import Connected, ConnectFailed, Interrupted
+from weir.core.events import Connected, Interrupted, LinkEvent
 from weir.core.quoting import escaped
 from weir.forwarder.stream import Stream
 
@@ -41,7 +41,7 @@ class LinkHistory:
         self._nothing_goes = False  # whatever was tried alone, the broker hung up on it
         self._silent_since: float | None = None  # something has been out since, and nothing was acknowledged
 
-    def heard(self, event: Connected | Interrupted | ConnectFailed, now: float, *, out: bool) -> None:
+    def heard(self, event: LinkEvent, now: float, *, out: bool) -> None:
         """Take what a connection object says of itself; `out` is whether something waits for its acknowledgement."""
         if isinstance(event, Connected):
             self._connected_at = now

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Sequence
-from concurrent.futures import Future
 from typing import NamedTuple
 
 from weir.core.errors import NotTaken, RefusedByBroker, StoreFailed
-from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted
-from weir.core.ports import Transport
+from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted, LinkEvent
+from weir.core.ports import Operation, Transport
 from weir.core.quarantine import Kept
 from weir.core.settings import Settings
 from weir.forwarder.beside import Beside
@@ -94,13 +93,12 @@ class Forwarder:
     def _settle(self) -> None:
         went: list[Sent] = []
         for item in self.inbox.take():
-            if isinstance(item, Future):
-                if (sent := self._outcome(item)) is not None:
-                    went.append(sent)
-            elif isinstance(item, ConnectionEvent):
+            if isinstance(item, ConnectionEvent):
                 self._settle_sent(went)  # it went before whatever this event says
                 went = []
                 self._settle_event(item)
+            elif (sent := self._outcome(item)) is not None:
+                went.append(sent)
         self._settle_sent(went)
 
     def _admit(self) -> None:
@@ -194,7 +192,7 @@ class Forwarder:
 
     # -- outcomes and events ------------------------------------------------------------------------------------------
 
-    def _outcome(self, operation: Future[object]) -> Sent | None:
+    def _outcome(self, operation: Operation) -> Sent | None:
         """Find the record of an operation; None if it did not go, or is not ours any more."""
         sent = self.window.remove(operation)
         if sent is None:  # of an object that was replaced its records wait again, or are settled
@@ -259,7 +257,7 @@ class Forwarder:
         if isinstance(event, Closed):
             self._give_back([*self.window.clear(), *self.suspicion.closed()])
             return
-        if event.generation != self.transport.generation:
+        if not isinstance(event, LinkEvent) or event.generation != self.transport.generation:
             return
         self.link.heard(event, self._now.monotonic)
         if isinstance(event, Connected):

@@ -14,6 +14,9 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 
+from weir.core.events import ConnectionEvent
+from weir.core.ports import Operation
+
 _EVERYTHING = 1
 
 
@@ -22,20 +25,20 @@ class Inbox:
 
     def __init__(self) -> None:
         """Open the eventfd that wakes the loop."""
-        self._items: deque[object] = deque()
+        self._items: deque[Operation | ConnectionEvent] = deque()
         self._threshold = 0  # wake the loop when so many items are there; 0 while it does not wait
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._event, selectors.EVENT_READ, self._clear)
 
-    def settled(self, future: object) -> None:
-        """Take the outcome of an operation; wakes the loop once enough have come back."""
-        self._items.append(future)
+    def settled(self, operation: Operation) -> None:
+        """Take an operation that has its outcome; wakes the loop once enough have come back."""
+        self._items.append(operation)
         if 0 < self._threshold <= len(self._items):
             self._threshold = 0  # once is enough: the loop needs a moment to come, and acks come meanwhile
             self.wake()
 
-    def post(self, item: object) -> None:
+    def post(self, item: ConnectionEvent) -> None:
         """Take an event and wake the loop."""
         self._items.append(item)
         self.wake()
@@ -52,7 +55,7 @@ class Inbox:
         """Forget a descriptor."""
         self._selector.unregister(descriptor)
 
-    def take(self) -> list[object]:
+    def take(self) -> list[Operation | ConnectionEvent]:
         """Take every item that is there, in order of arrival."""
         take = self._items.popleft
         return [take() for _ in range(len(self._items))]

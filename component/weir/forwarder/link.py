@@ -6,7 +6,7 @@ anything, and the reasons to give an object up. Knows nothing of records but tha
 
 from __future__ import annotations
 
-from weir.core.events import Connected, ConnectFailed, Interrupted
+from weir.core.events import Connected, Interrupted, LinkEvent
 from weir.core.gate import LeakWatch
 from weir.core.ports import Transport
 from weir.core.settings import Settings
@@ -39,7 +39,7 @@ class Link:
         self._refusal = ""  # why the other side did not take the last operation
         self._refused_since: float | None = None  # and nothing was taken ever since
 
-    def heard(self, event: Connected | Interrupted | ConnectFailed, now: float) -> None:
+    def heard(self, event: LinkEvent, now: float) -> None:
         """Take what the object in use says of itself."""
         self._history.heard(event, now, out=self._is_owed)
         if isinstance(event, Connected):

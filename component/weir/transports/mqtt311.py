@@ -26,23 +26,18 @@ from awscrt import http, io, mqtt
 from awscrt.exceptions import AwsCrtError
 
 from weir.core import topics
-from weir.core.errors import Refused
 from weir.core.events import Connected, ConnectFailed, Interrupted
-from weir.core.ports import Post, Settled, Statistics
+from weir.core.ports import Operation, Post, Settled, Statistics
 from weir.core.settings import ConnectionSettings
 from weir.core.topics import MESSAGE_BYTES, OPERATION_BYTES, OVERHEAD_BYTES
-from weir.transports import backoff
+from weir.transports import backoff, publishing
 from weir.transports.approach import Approach
 from weir.transports.farewell import Farewell, leave
 from weir.transports.mutual_tls import MutualTls
+from weir.transports.publishing import Publish
 from weir.transports.reasons import TURNED_AWAY, name_of, reason
 
-_QOS = (mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE)
 _NOTHING = Statistics(0, 0, 0, 0)
-
-# What makes this very message unacceptable, now and later. Everything else the client may say while it takes a message
-# (not connected, no packet id free) passes.
-_NEVER = frozenset({"AWS_ERROR_MQTT_INVALID_TOPIC", "AWS_ERROR_MQTT_INVALID_QOS", "AWS_ERROR_MQTT_BUFFER_TOO_BIG"})
 
 
 class _Reporter:
@@ -99,6 +94,7 @@ class Mqtt311Transport:
         jitter: Callable[[], float] = random.random,
         *,
         approach: Approach | None = None,
+        publish: Publish | None = None,
     ) -> None:
         """Make ready; connections are opened by mutual TLS, unless another approach is given."""
         self._settings = settings
@@ -106,6 +102,7 @@ class Mqtt311Transport:
         self._client_id = topics.expand(settings.client_id, {"thingName": thing_name})
         self._post = post
         self._settled = settled
+        self._publish = publish or publishing.way()
         self._jitter = jitter
         self._bootstrap = _bootstrap()
         self.generation = 1
@@ -126,16 +123,11 @@ class Mqtt311Transport:
         """Make the first attempt to connect."""
         self._try_to_connect()
 
-    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Future[Any]:  # noqa: ARG002 - no place for it
+    def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None = None) -> Operation:  # noqa: ARG002 - no place for it
         """Hand one message to the client; while the connection is down, QoS 1 waits in it and QoS 0 fails."""
         if self._connection is None:
             raise RuntimeError("there is no connection object to publish to")
-        future: Future[Any]
-        future, packet_id = self._connection.publish(topic, payload, _QOS[qos])
-        if not packet_id:
-            _refuse_what_never_passes(future)
-        future.add_done_callback(self._settled)
-        return future
+        return self._publish(self._connection, topic, payload, qos, self._settled)
 
     def statistics(self) -> Statistics:
         """Read the client's operation statistics; without a connection object they are zero."""
@@ -236,9 +228,3 @@ class Mqtt311Transport:
 def _bootstrap() -> io.ClientBootstrap:
     group = io.EventLoopGroup(1)  # one connection is served by one thread; a second one brings nothing
     return io.ClientBootstrap(group, io.DefaultHostResolver(group))
-
-
-def _refuse_what_never_passes(future: Future[Any]) -> None:
-    error = future.exception()
-    if isinstance(error, ValueError | TypeError) or (error is not None and name_of(error) in _NEVER):
-        raise Refused(reason(error)) from error
