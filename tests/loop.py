@@ -85,7 +85,9 @@ class Loop:
         self.transport.start()
 
     def _make_source(self, name: str, state: StreamState, store: Store, *, same_boot: bool) -> FakeSource:
-        tape = self.tapes.setdefault(name, Tape(replayable=not self.pipe))
+        configured = self.settings.streams[name].source.format
+        fmt = "lines" if configured == "auto" else configured
+        tape = self.tapes.setdefault(name, Tape(replayable=not self.pipe, fmt=fmt))
         return FakeSource(tape, state)
 
     def _notice(self, event: str, /, **fields: object) -> None:

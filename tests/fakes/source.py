@@ -19,8 +19,9 @@ EPOCH = 1_700_000_000.0  # the wall time at the monotonic time 0
 class Tape:
     """What there is to read: it outlives every reader of it, as a file or a pipe outlives a process."""
 
-    def __init__(self, *, replayable: bool) -> None:
+    def __init__(self, *, replayable: bool, fmt: str = "lines") -> None:
         self.replayable = replayable
+        self.format = fmt
         self.records: list[bytes] = []
         self.begins: list[int] = [0]  # where each record begins in the file, and where the next one will
         self.taken = 0  # of a pipe: whoever reads next begins here
@@ -40,7 +41,9 @@ class FakeSource:
         self._tape = tape
         self._sequence = state.sequence
         self._file = (
-            state.files[0] if state.files else FilePosition(stream=state.stream, name=b"tape", inode=1, birth=1)
+            state.files[0]
+            if state.files
+            else FilePosition(stream=state.stream, name=b"tape", inode=1, birth=1, fmt=tape.format)
         )
         self._next = 0 if tape.replayable else tape.taken
         self._closed = False

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.observer import Message
-from weir.core.errors import NotTaken, Refused
+from weir.core.errors import NotTaken, Refused, RefusedByBroker
 from weir.core.events import Closed, Connected, ConnectFailed, Interrupted
 from weir.core.ports import Post, Settled, Statistics
 from weir.core.topics import MESSAGE_BYTES
@@ -79,6 +79,7 @@ class FakeTransport:
         self.published: list[Publish] = []  # every operation ever taken
         self.operations: list[Publish] = []  # those without an outcome, in order
         self.hangs_up_on: Callable[[bytes], bool] = lambda _: False  # what the broker closes the connection for
+        self.refuses: Callable[[bytes], bool] = lambda _: False  # what the broker answers that it will not have
         self.attempts = 0  # first attempts to connect
         self.online = False
         self.closed = False
@@ -174,6 +175,11 @@ class FakeTransport:
             return
         for operation in [operation for operation in self.operations if not operation.written]:
             operation.written = operation.unacked = True
+            if self.refuses(operation.payload):
+                self.operations.remove(operation)
+                operation.future.set_exception(RefusedByBroker("0x99 payload format invalid"))
+                self._settled(operation.future)
+                continue
             self.received.append(Message(operation.topic, operation.payload))
             if operation.qos == 0:
                 self._complete(operation)

@@ -153,7 +153,7 @@ BAD = [
     Bad("connection.ca", "/dev/null", "connection.ca", "not a regular file"),
     Bad("state.path", "inbox/state", "state.path", "shares its place with the directory that stream telemetry watches"),
     Bad("streams.telemetry.source.path", "weir.json", "streams.telemetry.source.path", "is not a directory"),
-    # what this version does not have yet
+    # what a format, a layout or a topic can be
     Bad(
         "streams.telemetry.source.format",
         "xml",
@@ -162,11 +162,23 @@ BAD = [
     ),
     Bad("streams.telemetry.envelope", "xml", "streams.telemetry.envelope", "(allowed: none, json)"),
     Bad("streams.telemetry.topic", "{file}/a", "streams.telemetry.topic", "takes its first level from data"),
-    Bad("streams.telemetry.batch.maxRecords", 10, "streams.telemetry.batch.maxRecords", "(allowed: 1)"),
-    Bad("streams.telemetry.batch.maxBytes", 1000, "streams.telemetry.batch.maxBytes", "(allowed: none)"),
-    Bad("streams.telemetry.batch.lingerMs", 5, "streams.telemetry.batch.lingerMs", "(allowed: 0)"),
-    Bad("streams.telemetry.batch.layout", "array", "streams.telemetry.batch.layout", "(allowed: lines)"),
-    Bad("streams.telemetry.batch.compression", "gzip", "streams.telemetry.batch.compression", "(allowed: none)"),
+    Bad("streams.telemetry.batch.maxRecords", 20000, "streams.telemetry.batch.maxRecords", "(allowed: 1 to 10000)"),
+    Bad("streams.telemetry.batch.maxBytes", 0, "streams.telemetry.batch.maxBytes", "or none)"),
+    Bad("streams.telemetry.batch.lingerMs", -5, "streams.telemetry.batch.lingerMs", "(allowed: 0 to 60000)"),
+    Bad("streams.telemetry.batch.layout", "rows", "streams.telemetry.batch.layout", "(allowed: lines, array)"),
+    Bad(
+        "streams.telemetry",
+        {"source": {"path": "inbox", "format": "json"}, "batch": {"maxRecords": 5}},
+        "streams.telemetry.batch.layout",
+        "lines cannot hold several records of the format json (allowed: array, or maxRecords 1)",
+    ),
+    Bad(
+        "streams.telemetry",
+        {"source": {"path": "inbox", "format": "file"}, "batch": {"maxRecords": 5, "layout": "array"}},
+        "streams.telemetry.batch.layout",
+        "(allowed: maxRecords 1, or an envelope)",
+    ),
+    Bad("streams.telemetry.batch.compression", "zip", "streams.telemetry.batch.compression", "(allowed: none, gzip)"),
     Bad("connection.transport", "ipc", "connection.transport", "(allowed: auto, mqtt)"),
     Bad("connection.protocol", "mqtt4", "connection.protocol", "(allowed: mqtt311, mqtt5)"),
     Bad("connection.proxyHost", "http://proxy", "connection.proxyHost", "(allowed: "),

@@ -14,7 +14,7 @@ import yaml
 
 from weir.core.configuration import Surroundings, effective, parse
 from weir.core.key import Key, Value
-from weir.core.keys import DEFAULT_STREAM, KEYS, NOT_YET
+from weir.core.keys import DEFAULT_STREAM, KEYS
 from weir.core.settings import Settings
 from weir.core.values import convert
 
@@ -180,13 +180,6 @@ def test_a_key_allows_its_own_default_and_says_in_one_sentence_what_it_means(key
     assert key.meaning.endswith(".")
     assert "\n" not in key.meaning
     assert key.allowed
-
-
-def test_what_is_not_there_yet_names_keys_of_the_table_and_allows_their_defaults() -> None:
-    table = {key.path: key for key in KEYS}
-
-    assert set(NOT_YET) <= set(table)
-    assert all(table[path].default in allowed for path, allowed in NOT_YET.items() if table[path].kind != "template")
 
 
 def test_the_table_of_the_readme_is_the_key_table() -> None:

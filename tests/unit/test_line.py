@@ -166,7 +166,7 @@ def test_what_comes_back_takes_its_old_place(mode: Mode, sizes: list[int], steps
         elif out:
             span, index = out.pop(which % len(out))
             if step == "back":
-                line.give_back(span, index)
+                line.give_back(span, index, index + 1)
                 waiting.add((span.seq, index))
             else:
                 span.settle(index)
@@ -181,8 +181,8 @@ def test_a_record_that_comes_back_cuts_nothing_and_the_next_arrival_cuts_as_many
     send(line, first, 0)
     send(line, first, 1)
     shelf.put([b"c", b"d"])
-    line.give_back(first, 0)
-    line.give_back(first, 1)
+    line.give_back(first, 0, 1)
+    line.give_back(first, 1, 2)
     assert line.records == 4
     _, cuts = shelf.put([b"e"])
     assert records_of(cuts) == [b"a", b"b", b"c"]

@@ -20,7 +20,6 @@ from weir.cli.main import _hyphened, _parser
 from weir.core.accounting import BESIDE, DROP_REASONS, QUARANTINE_REASONS
 from weir.core.configuration import Surroundings, parse
 from weir.core.errors import ConfigurationRefused, StateInUse, UsageError
-from weir.core.keys import NOT_YET
 from weir.core.modes import MODE_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,12 +113,6 @@ def test_every_exit_code_is_explained() -> None:
     codes = {0, 1, 3, *(error.exit_code for error in (UsageError, StateInUse, ConfigurationRefused))}
 
     assert codes == set(map(int, re.findall(r"^\| (\d+) \| (?!`)", section("Commands"), re.MULTILINE)))
-
-
-def test_what_is_not_in_this_version_is_said_and_nothing_else_is() -> None:
-    said = re.findall(r"^- `([A-Za-z.]+)`", section("Not in this version"), re.MULTILINE)
-
-    assert said == [path.replace("*", "NAME") for path in NOT_YET]
 
 
 def test_every_dependency_has_a_reason_and_there_is_no_other() -> None:

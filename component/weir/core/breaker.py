@@ -17,6 +17,7 @@ from enum import Enum
 
 HANGUPS = 3  # in a row, with nothing gone in between, before one message is suspected to be the reason
 ALONE_HANGUPS = 2
+MOST_OTHERS = 1_000  # so many go alone and none of them is on trial: those are not there any more
 MOST_SUSPECTS = 5  # so many in a row, and nothing goes: not the messages are at fault
 
 
@@ -38,7 +39,8 @@ class Breaker:
         self._hangups = 0
         self._left = 0  # so many are to be sent alone
         self._aside: list[Hashable] = []
-        self._on_trial: set[Hashable] = set()
+        self._on_trial: dict[Hashable, int] = {}  # with the hang-ups that convict it
+        self._others = 0
 
     @property
     def one_at_a_time(self) -> bool:
@@ -59,7 +61,10 @@ class Breaker:
 
     def _lost_alone(self, key: Hashable) -> Verdict:
         if key in self._on_trial:
-            self._on_trial.discard(key)
+            self._on_trial[key] -= 1
+            if self._on_trial[key]:
+                return Verdict.NOTHING
+            del self._on_trial[key]
             self._hangups = 0
             return Verdict.CONVICT
         if self._hangups < (ALONE_HANGUPS if self.one_at_a_time else HANGUPS):
@@ -79,7 +84,9 @@ class Breaker:
 
     def went(self, keys: Sequence[Hashable]) -> bool:
         """Note what went; tell whether those kept aside are to wait again, to be tried once more."""
-        self._on_trial.difference_update(keys)
+        for key in keys:
+            self._on_trial.pop(key, None)
+        self._give_up_on_trials(len(keys))
         self._left = max(0, self._left - len(keys))
         return self.proved()
 
@@ -88,9 +95,22 @@ class Breaker:
         self._hangups = 0
         if not self._aside:
             return False
-        self._on_trial.update(self._aside)
+        self._on_trial.update(dict.fromkeys(self._aside, 1))
+        self._others = 0
         self._aside.clear()
         return True
+
+    def divided(self, parts: dict[Hashable, int]) -> None:
+        """Try the parts of a message that was convicted, each with the hang-ups that convict it."""
+        self._on_trial.update(parts)
+        self._others = 0
+
+    def _give_up_on_trials(self, others: int) -> None:
+        if not self._on_trial:
+            return
+        self._others += others
+        if self._others > MOST_OTHERS:  # they were dropped, or expired, or share a message with others now
+            self._on_trial.clear()
 
     def forget(self) -> None:
         """Suspect nobody: what was suspected is not out any more, or nothing goes at all."""

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from weir.core import topics
+from weir.core import batching, topics
 from weir.core.findings import Findings
 from weir.core.quoting import listed, quoted
 from weir.core.settings import ConnectionSettings, GateSettings, Settings, SourceSettings, StreamSettings
@@ -32,6 +32,7 @@ def examine(settings: Settings, findings: Findings, *, under_nucleus: bool) -> N
         _qos(settings, name, findings)
         _source(stream.source, f"streams.{name}.source", findings)
         _queue(stream, f"streams.{name}", findings)
+        _batch(stream, f"streams.{name}", findings)
         _largest_record(settings, name, findings)
     _standard_inputs(settings, findings)
     _watched_twice(settings, findings)
@@ -97,6 +98,17 @@ def _source(source: SourceSettings, path: str, findings: Findings) -> None:
     if source.type == "stdin" and source.format in {"json", "csv", "file"}:
         message = f"standard input is read line by line, and not as {source.format} (allowed: auto, jsonl, lines)"
         findings.conclude(f"{path}.format", message, f"{path}.type")
+
+
+def _batch(stream: StreamSettings, path: str, findings: Findings) -> None:
+    form, layout = stream.source.format, stream.batch.layout
+    enveloped = stream.envelope == "json"
+    if stream.batch.max_records == 1 or form == "auto" or batching.frames(layout, form, enveloped=enveloped):
+        return
+    fitting = tuple(other for other in batching.LAYOUTS if batching.frames(other, form, enveloped=enveloped))
+    fits = f"{listed(fitting)}, or maxRecords 1" if fitting else "maxRecords 1, or an envelope"
+    message = f"{layout} cannot hold several records of the format {form} (allowed: {fits})"
+    findings.conclude(f"{path}.batch.layout", message, f"{path}.source.format", f"{path}.batch.maxRecords")
 
 
 def _queue(stream: StreamSettings, path: str, findings: Findings) -> None:

@@ -56,15 +56,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     high: float = 0
     choices: tuple[str, ...] = ()
     or_none: bool = False
-    now: tuple[Value, ...] | None = None  # what this version can do, where it cannot do all: values, or placeholders
 
     @property
     def allowed(self) -> str:
         """Say what is allowed, as error lines and the README do."""
         if self.kind == "template":
-            return f"a topic of {topics.LIMITS}; placeholders: {listed(self.now or topics.PLACEHOLDERS)}"
-        if self.now is not None:
-            return listed(tuple("none" if value is None and self.or_none else value for value in self.now))
+            return f"a topic of {topics.LIMITS}; placeholders: {listed(topics.PLACEHOLDERS)}"
         text = FORMS.get(self.kind) or listed(self.choices) or f"{self.low} to {self.high}"
         return f"{text}, or none" if self.or_none else text
 

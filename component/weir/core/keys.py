@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from weir.core.key import Key, Value, choice, count, number, size, text
+from weir.core.key import Key, choice, count, number, size, text
 from weir.core.topics import MAX_MESSAGE_BYTES
 
 DEFAULT_STREAM = "telemetry"  # the one stream of a document that names none
-
-# Where this version cannot do all that the contract names: the values, or placeholders, that work. Delete a line when
-# its feature comes.
-NOT_YET: dict[str, tuple[Value, ...]] = {
-    "streams.*.batch.maxRecords": (1,),
-    "streams.*.batch.maxBytes": (None,),
-    "streams.*.batch.lingerMs": (0,),
-    "streams.*.batch.layout": ("lines",),
-    "streams.*.batch.compression": ("none",),
-}
 
 MOST_OPERATIONS = 1000
 GIBI = 2**30
@@ -95,7 +85,13 @@ _QUEUE = (
 
 _BATCH = (
     count("batch.maxRecords", 1, "records", (1, 10_000), "How many records one message may carry."),
-    size("batch.maxBytes", None, MAX_MESSAGE_BYTES, "How large a message may become; none is what fits.", or_none=True),
+    size(
+        "batch.maxBytes",
+        None,
+        MAX_MESSAGE_BYTES,
+        "How large a payload may become; none is what fits.",
+        or_none=True,
+    ),
     count("batch.lingerMs", 0, "ms", (0, 60_000), "How long a message that is not full waits for more records."),
     choice("batch.layout", ("lines", "array"), "How the records of a message are joined; array is for JSON only."),
     choice("batch.compression", ("none", "gzip"), "Whether a message is compressed."),
@@ -249,20 +245,13 @@ _LOG = (
 )
 
 
-def _finished(key: Key) -> Key:
-    return msgspec.structs.replace(key, now=NOT_YET.get(key.path))
-
-
-KEYS: tuple[Key, ...] = tuple(
-    _finished(key)
-    for key in (
-        text("thingName", "name", None, "The name of this device; null is AWS_IOT_THING_NAME, else the host name."),
-        *(msgspec.structs.replace(key, path=f"streams.*.{key.path}") for key in _STREAM),
-        *_GATE,
-        *_PACE,
-        *_CONNECTION,
-        *_STATE,
-        *_REPORT,
-        *_LOG,
-    )
+KEYS: tuple[Key, ...] = (
+    text("thingName", "name", None, "The name of this device; null is AWS_IOT_THING_NAME, else the host name."),
+    *(msgspec.structs.replace(key, path=f"streams.*.{key.path}") for key in _STREAM),
+    *_GATE,
+    *_PACE,
+    *_CONNECTION,
+    *_STATE,
+    *_REPORT,
+    *_LOG,
 )

@@ -57,6 +57,7 @@ class Line:
         self.bytes = 0
         self.gap_records = 0
         self.gap_bytes = 0
+        self.forgettings = 0  # how often spans in memory were let go of that still have something waiting
         self._gap = Gap(0, 0)
         self._left: deque[Span] = deque()
         self._right: deque[Span] = deque()
@@ -233,16 +234,24 @@ class Line:
 
     def take_run(self, span: Span, run: range) -> None:
         """Send out records that `next_run` gave."""
-        span.take_run(run.start, run.stop)
-        self.records -= len(run)
-        self.bytes -= span.run_bytes(run.start, run.stop)
+        self.take_slice(span, run.start, run.stop)
 
-    def give_back(self, span: Span, index: int) -> None:
-        """Let a record that was out wait again in its old place; it may exceed the limits and cuts nothing."""
-        span.arrive(index)
-        self.records += 1
-        self.bytes += span.size(index) + RECORD_OVERHEAD
+    def give_back(self, span: Span, low: int, high: int) -> None:
+        """Let records that were out wait again in their old place; they may exceed the limits and cut nothing."""
+        span.come_back(low, high)
+        self.records += high - low
+        self.bytes += span.run_bytes(low, high)
         self._next = None
+
+    def durable(self) -> Iterator[Span]:
+        """Go through the spans in memory that may be sent from, in the order in which they go, as far as the gap."""
+        return (span for span in self._waiting(self.mode.take) if span.durable)
+
+    def take_slice(self, span: Span, low: int, high: int) -> None:
+        """Send out waiting records of a span in memory."""
+        span.take_run(low, high)
+        self.records -= high - low
+        self.bytes -= span.run_bytes(low, high)
 
     def oldest(self) -> Span | None:
         """Give the oldest span in memory with something waiting; ask `lacks(End.OLD)` first."""
@@ -268,6 +277,11 @@ class Line:
             return None
         part = self._left if end is End.OLD else self._right
         return None if any(span.waiting for span in part) else self._gap
+
+    @property
+    def behind(self) -> Gap | None:
+        """Say which stored spans lie behind those in memory at the end that is taken from; None if none do."""
+        return self._gap if self._has_gap else None
 
     def lacks_durable(self) -> Gap | None:
         """Say which stored spans must be fed before anything durable can be taken; None if none."""
@@ -310,6 +324,7 @@ class Line:
         if end <= start:
             return
         gone = listed[start:end]
+        self.forgettings += 1
         if not self._has_gap:
             self._gap = Gap(gone[0].seq - 1, gone[-1].seq + 1)
             self._left, self._right = deque(listed[:start]), deque(listed[end:])

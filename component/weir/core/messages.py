@@ -62,17 +62,29 @@ class Messages:
         """Take what does not change from record to record."""
         self._identity = identity
         self._topic = topic
-        self._envelope = envelope == "json"
+        self.enveloped = envelope == "json"
         self._pipe_is_json = pipe_is_json
         names = topics.placeholders(topic)
         self._of_file = FILE in names
         self._fields = [name.removeprefix(RECORD) for name in names if name.startswith(RECORD)]
-        self.plain = not (self._envelope or self._of_file or self._fields)  # the topic as it is, the record as it is
+        self.plain = not (self.enveloped or self._of_file or self._fields)  # the topic as it is, the record as it is
 
     def message(self, span: Span, index: int, payload: bytes) -> Message:
         """Make the message of one record. Raises `Unfit`."""
-        topic = self._topic if not (self._of_file or self._fields) else self._topic_of(span, payload)
-        return Message(topic, self._enveloped(span, index, payload) if self._envelope else payload)
+        return Message(self.topic(span, payload), self.payload(span, index, payload))
+
+    @property
+    def one_topic(self) -> bool:
+        """Tell whether all records have the same topic."""
+        return not (self._of_file or self._fields)
+
+    def topic(self, span: Span, payload: bytes) -> str:
+        """Give the topic of one record. Raises `Unfit`."""
+        return self._topic if self.one_topic else self._topic_of(span, payload)
+
+    def payload(self, span: Span, index: int, payload: bytes) -> bytes:
+        """Give what is sent of one record."""
+        return self._enveloped(span, index, payload) if self.enveloped else payload
 
     # -- the topic ----------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,11 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     layout: Literal["lines", "array"]
     compression: Literal["none", "gzip"]
 
+    @property
+    def in_use(self) -> bool:
+        """Tell whether a message is anything else than one record as it is."""
+        return self.max_records > 1 or self.compression != "none"
+
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One source, one queue, one topic."""

@@ -98,6 +98,10 @@ class Span:
         begins = [self.ends[low - 1] if low else 0, *ends[:-1]]
         return [body[begin : end - 1] for begin, end in zip(begins, ends, strict=True)]
 
+    def lines(self, low: int, high: int) -> bytes:
+        """Give the bytes of the records [low, high) with a newline between each two."""
+        return self.body[self.ends[low - 1] if low else 0 : self.ends[high - 1] - 1]
+
     def size(self, index: int) -> int:
         """Count the bytes of one record."""
         return self.ends[index] - (self.ends[index - 1] if index else 0) - 1
@@ -142,6 +146,20 @@ class Span:
         rest = self.state[low:]
         return low + len(rest) - len(rest.lstrip(b"\x00"))
 
+    def waiting_runs(self, *, newest: bool = False) -> Iterator[tuple[int, int]]:
+        """Go through the waiting records as index ranges, the oldest first; with `newest` one by one from there on."""
+        if newest:
+            at = self.state.rfind(_WAITS)
+            while at >= 0:
+                yield at, at + 1
+                at = self.state.rfind(_WAITS, 0, at)
+            return
+        low = self.state.find(_WAITS, self.low)
+        while low >= 0:
+            high = self.waiting_run(low)
+            yield low, high
+            low = self.state.find(_WAITS, high)
+
     def withhold(self) -> None:
         """Let no record wait yet: they arrive one by one."""
         self.state = bytearray([ABSENT]) * len(self.ends)
@@ -155,6 +173,17 @@ class Span:
         self.waiting += 1
         self.low = min(self.low, index)
         self.high = max(self.high, index + 1)
+
+    def come_back(self, low: int, high: int) -> None:
+        """Let the records [low, high), which are out, wait again."""
+        self.state[low:high] = _WAITS * (high - low)
+        self.waiting += high - low
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
+
+    def waits(self, low: int, high: int) -> bool:
+        """Tell whether all of the records [low, high) wait."""
+        return self.waiting_run(low) >= high
 
     def wait_again(self) -> None:
         """Let all that is not settled wait, as in a span that no books know: it had not arrived, or it was out."""
@@ -221,6 +250,10 @@ class Span:
         total = len(self.body) + (RECORD_OVERHEAD - 1) * len(self)
         return total - sum(self.run_bytes(low, high) for low, high in _runs(self.state, SETTLED))
 
+    def run_length(self, low: int, high: int) -> int:
+        """Count the bytes of the records [low, high) and of a newline after each."""
+        return self.ends[high - 1] - (self.ends[low - 1] if low else 0)
+
     def run_bytes(self, low: int, high: int) -> int:
         """Count the queue's bytes of the records [low, high)."""
         return self.ends[high - 1] - (self.ends[low - 1] if low else 0) + (RECORD_OVERHEAD - 1) * (high - low)
@@ -244,6 +277,7 @@ class Span:
         return zlib.crc32(self.body, zlib.crc32(extents, zlib.crc32(self.ends.tobytes(), zlib.crc32(head))))
 
 
+_WAITS = bytes([WAITING])
 _BYTES_PER_RECORD = 9  # an end and a state
 _BYTES_PER_SPAN = 500
 _ALL_WAIT = bytes(SETTLED if state == SETTLED else WAITING for state in range(256))

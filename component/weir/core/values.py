@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from weir import __version__
 from weir.core import topics
 from weir.core.key import Key, Value
 from weir.core.modes import MODE_NAMES
@@ -46,15 +45,7 @@ def convert(key: Key, value: object) -> Value:
         return None
     if isinstance(value, (dict, list, tuple)):
         raise Unfit(f"{quoted(value)} where a single value is expected (allowed: {key.allowed})")
-    found = CONVERSIONS[key.kind](key, value)
-    if key.now is not None and key.kind != "template" and found not in key.now:
-        raise Unfit(not_yet(found, key.allowed))
-    return found
-
-
-def not_yet(value: Value, allowed: str) -> str:
-    """Say that the contract has this and the version at hand does not."""
-    return f"{quoted(value)} is not available in version {__version__} (allowed: {allowed})"
+    return CONVERSIONS[key.kind](key, value)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

@@ -70,12 +70,15 @@ class Books:
         self.since["published"] += records
         self.since["bytes"] += size
 
-    def sent(self, span: Span, low: int, high: int, outcome: str) -> None:
-        """Settle records that were out and went; `outcome` is what of them is known, in the words of the law."""
+    def sent(self, span: Span, low: int, high: int, outcome: str, messages: int) -> None:
+        """Settle records that were out and went, in so many messages of their own.
+
+        `outcome` is what of them is known, in the words of the law.
+        """
         span.settle_out(low, high)
         count = high - low
         self.since[outcome] += count
-        self.since["acknowledged"] += count if outcome == "delivered" else 0
+        self.since["acknowledged"] += messages if outcome == "delivered" else 0
         self.sent_and_settled += count
         self.touch(span)
         if not span.left:

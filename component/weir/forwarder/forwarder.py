@@ -23,8 +23,9 @@ from weir.forwarder.ledger import Ledger
 from weir.forwarder.link import Link
 from weir.forwarder.queue import Notice, Now
 from weir.forwarder.release import Releaser
+from weir.forwarder.returns import refuse, wait_again
 from weir.forwarder.suspicion import Suspicion
-from weir.forwarder.window import DELIVERED, Sent, Window
+from weir.forwarder.window import DELIVERED, Sent, Window, parts, records
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
@@ -112,10 +113,10 @@ class Forwarder:
         released = 0
         self.held_by = self._held_anyway(now)
         if self.held_by is None:
-            room = self._settings.duplicate_bound - self.ledger.sent_and_settled - len(self.window)
+            room = self._settings.duplicate_bound - self.ledger.sent_and_settled - self.window.records
             alone = self.suspicion.one_at_a_time
-            released = self.releaser.release(self.ledger.streams, min(room, 1) if alone else room)
-            self.held_by = "inFlight" if alone and released else self.releaser.held_by
+            released = self.releaser.release(self.ledger.streams, room, alone=alone)
+            self.held_by = self.releaser.held_by
         self._more |= released > 0 and self.held_by is None
         self.health.hold(now, None if released else self.held_by)
 
@@ -150,7 +151,8 @@ class Forwarder:
         self.ledger.try_again(now)
         self._judge_ledger(wall)
         self._note_progress(now)
-        works = self.link.works(now, self.held_by, nothing_waits=self._nothing_waits)
+        by_choice = self._nothing_waits or self.releaser.linger_until is not None
+        works = self.link.works(now, self.held_by, nothing_waits=by_choice)
         return Now(now, wall, link_works=works, disk_low=self._disk_low)
 
     def _judge_ledger(self, wall: float) -> None:
@@ -193,7 +195,7 @@ class Forwarder:
     # -- outcomes and events ------------------------------------------------------------------------------------------
 
     def _outcome(self, operation: Operation) -> Sent | None:
-        """Find the record of an operation; None if it did not go, or is not ours any more."""
+        """Find the message of an operation; None if it did not go, or is not ours any more."""
         sent = self.window.remove(operation)
         if sent is None:  # of an object that was replaced its records wait again, or are settled
             self.beside.settle(operation)
@@ -205,18 +207,20 @@ class Forwarder:
         return None
 
     def _settle_sent(self, went: list[Sent]) -> None:
-        """Settle records that went; those that lie side by side, as they mostly do, together."""
+        """Settle messages that went; records that lie side by side, as they mostly do, together."""
         if not went:
             return
-        run, low, _ = went[0]
-        high = low
+        run, low, _, _, _ = went[0]
+        high, messages = low, 0
         for sent in went:
             if sent[0] is not run or sent[1] != high:
-                run.stream.books.sent(run.span, low, high, run.outcome)
-                run, low, _ = sent
-                high = low
-            high += 1
-        run.stream.books.sent(run.span, low, high, run.outcome)
+                run.stream.books.sent(run.span, low, high, run.outcome, messages)
+                run, low, messages = sent[0], sent[1], 0
+            high = sent[2]
+            messages += 1
+            for more, begin, end in sent[4]:
+                more.stream.books.sent(more.span, begin, end, more.outcome, 0)
+        run.stream.books.sent(run.span, low, high, run.outcome, messages)
         self._give_back(self.suspicion.went(went))
         self.progress_at = self._now.monotonic
         self.link.carried(self.progress_at)
@@ -224,7 +228,7 @@ class Forwarder:
     def _settle_failure(self, sent: Sent, error: BaseException) -> None:
         self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
         if isinstance(error, NotTaken):
-            sent[0].stream.line.give_back(sent[0].span, sent[1])
+            wait_again(sent)
             self.link.refused(str(error), self._now.monotonic, error.retry_seconds)
             return
         if isinstance(error, RefusedByBroker):
@@ -234,8 +238,7 @@ class Forwarder:
         self.link.cool_down(self._now.monotonic)
 
     def _settle_refused(self, sent: Sent, why: str) -> None:
-        run, index, _ = sent
-        run.stream.set_aside(run.span, index, "refused", why, self._now.wall)
+        refuse(sent, why, self._now.wall)
         self._give_back(self.suspicion.went([sent]))
         self.progress_at = self._now.monotonic
         self.link.carried(self.progress_at)  # the link works: it brought an answer
@@ -246,12 +249,14 @@ class Forwarder:
             stream.books.count(name, number)
 
     def _give_back(self, all_sent: list[Sent]) -> None:
-        for run, index, _ in all_sent:
-            if run.may_come_twice:
-                run.stream.books.count("possibleTwins")
-                run.span.attempts += 1
-                run.stream.books.touch(run.span)
-            run.stream.line.give_back(run.span, index)
+        """Let records wait again that the client can never send again, and the broker may have."""
+        for sent in all_sent:
+            for run, low, high in parts(sent):
+                if run.may_come_twice:
+                    run.stream.books.count("possibleTwins", high - low)
+                    run.span.attempts += high - low
+                    run.stream.books.touch(run.span)
+            wait_again(sent)
 
     def _settle_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
@@ -263,8 +268,9 @@ class Forwarder:
         if isinstance(event, Connected):
             self._charge_again()
         elif isinstance(event, Interrupted):
-            for run, _, _ in self.window.all():
-                run.stream.books.count("possibleTwins", int(run.outcome == DELIVERED))
+            for sent in self.window.all():
+                if sent[0].outcome == DELIVERED:
+                    sent[0].stream.books.count("possibleTwins", records(sent))
             self.suspicion.lost(self._now.monotonic, self._now.wall)
 
     def _charge_again(self) -> None:
@@ -277,7 +283,8 @@ class Forwarder:
         if out:  # it is pending in the store, and waits again once the client cannot send it
             self.window.clear()
             self.link.replace("the store is opened anew")
-        out.update(run.stream for run, _, _ in self.suspicion.clear())
+        for sent in self.suspicion.clear():
+            out[sent[0].stream] += records(sent)
         self.ledger.failed(self._clock.monotonic(), error, out)
 
     def apply(self, settings: Settings) -> None:
@@ -347,10 +354,11 @@ class Forwarder:
         self.ledger.commit(self._now, self.transport.generation)
 
     def _end_run(self, left: list[Sent], keep: Container[str]) -> None:
-        for run, _, _ in left:  # the broker may have them, and they are sent again by the next run
-            run.stream.books.count("possibleTwins", int(run.may_come_twice))
+        for sent in left:  # the broker may have them, and they are sent again by the next run
+            if sent[0].may_come_twice:
+                sent[0].stream.books.count("possibleTwins", records(sent))
         self.ledger.stop_reading(self._now, keep)
-        self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=len(left))
+        self.ledger.commit(self._now, self.transport.generation, end_of_run=True, unanswered=sum(map(records, left)))
 
     def _wait_for_acks(self, hurried: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + ACKS_AT_STOP_SECONDS

@@ -126,8 +126,8 @@ class Link:
             if self._leak.leaks(now, self._transport.statistics(), 0, connected=True):
                 self.replace("the client's statistics count operations that no longer exist")
         elif overdue := self._window.overdue(now - self._patience, self._online_at):
-            for run, _, _ in overdue:
-                run.stream.books.count("timedOut")
+            for sent in overdue:
+                sent[0].stream.books.count("timedOut")
             self.replace("an acknowledgement is overdue")
         elif self._window.note_is_overdue(now - self._patience, self._online_at):
             self.replace("the acknowledgement of report.topic is overdue")

@@ -133,6 +133,13 @@ class Queue:
             span = self.line.peek()
         return span
 
+    def look_further(self) -> bool:
+        """Load more of what the store holds behind what is in memory; tell whether there was any."""
+        gap = self.line.behind
+        if gap is not None:
+            self._load(self.line.mode.take, gap)
+        return gap is not None
+
 
 def _age(span: Span, now: Now) -> float:
     """Give the seconds since a span was read; by the wall clock only where another process read it.

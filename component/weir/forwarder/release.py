@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from weir.core.batching import DENSE, FAST
 from weir.core.errors import Refused
 from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, Opening, opening
 from weir.core.messages import Unfit
@@ -14,9 +15,11 @@ from weir.core.pacing import Pace
 from weir.core.ports import Transport
 from weir.core.settings import Settings
 from weir.core.span import RECORD_OVERHEAD, Span
+from weir.forwarder.batches import Batches, Carriage, Draft, Unsent, too_large
 from weir.forwarder.beside import Beside
+from weir.forwarder.returns import refuse
 from weir.forwarder.stream import Stream
-from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window
+from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window, message
 
 LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 
@@ -44,6 +47,7 @@ class Releaser:
         self._wall = wall
         self._monotonic = monotonic
         self._turn = 0
+        self.linger_until: float | None = None  # a message that is not full goes then (monotonic s)
         self._others = False  # operations that are not ours were at the client when the gate was looked at
 
     def apply(self, settings: Settings) -> None:
@@ -63,22 +67,31 @@ class Releaser:
             return HANDED_OVER
         return DELIVERED if qos else UNCONFIRMED
 
-    def release(self, streams: list[Stream], room: int) -> int:
-        """Release what may go, at most `room` records; `held_by` says what stopped it. Returns how many went."""
+    def release(self, streams: list[Stream], room: int, *, alone: bool = False) -> int:
+        """Release what may go, at most `room` records, and one message if it must be `alone`.
+
+        `held_by` says what stopped it. Returns how many records went.
+        """
         statistics, ours = self._transport.statistics(), self._window.outstanding()
         gate = opening(statistics, ours, self.limits)
         self._others = statistics.incomplete > ours.operations
         released = 0
         self.held_by = gate.held_by
+        self.linger_until = None
         if self.held_by is None:
             self._beside.release(lambda length: self._holds(gate, length))
         while self.held_by is None and (turn := self._next(streams)) is not None:
             if released >= room:
                 self.held_by = "commit"
                 break
-            # A stream that is alone need not be asked whether it is its turn for every record.
-            most = room - released if len(streams) == 1 else 1
-            released += self._release(*turn, gate, most)
+            stream, span = turn
+            if stream.batches is not None:
+                released += self._release_batch(stream, gate, room - released)
+            else:
+                # A stream that is alone need not be asked whether it is its turn for every record.
+                released += self._release(stream, span, gate, room - released if len(streams) == 1 and not alone else 1)
+            if alone and released:
+                self.held_by = "inFlight"
         return released
 
     def _release(self, stream: Stream, span: Span, gate: Opening, most: int) -> int:
@@ -144,7 +157,7 @@ class Releaser:
             except Refused as error:
                 stream.set_aside(span, index, "refused", str(error), self._wall())
                 continue
-            add(operation, (run, index, len(payload) + overhead))
+            add(operation, (run, index, index + 1, len(payload) + overhead, ()))
             published += 1
             size += len(payload)
         stream.books.published(published, size + stream.topic_bytes * published)
@@ -172,7 +185,7 @@ class Releaser:
         except Refused as error:
             stream.set_aside(span, index, "refused", str(error), self._wall())
             return 0
-        self._window.add(operation, (run, index, length + self._transport.operation_bytes))
+        self._window.add(operation, (run, index, index + 1, length + self._transport.operation_bytes, ()))
         stream.books.published(1, length)
         return 1
 
@@ -180,12 +193,57 @@ class Releaser:
         """Give the bytes of a message, topic and payload, if the transport can carry it. Raises `Unfit`."""
         most = self._transport.message_bytes
         if length > most:
-            raise Unfit("tooLarge", f"{length} bytes with topic and envelope, allowed are {most}")
+            raise Unfit("tooLarge", too_large(length, most))
         return length
+
+    # -- many records in one message ----------------------------------------------------------------------------------
+
+    def _draft(self, stream: Stream, batches: Batches) -> Draft | None:
+        """Give the next message of a stream, if it is full enough to go; what can never be sent is set aside."""
+        carriage = Carriage(self._transport.message_bytes, FAST if self.pace.unlimited else DENSE)
+        while not stream.books.crowded:
+            try:
+                draft = batches.draft(self._monotonic(), carriage, more_comes=stream.more_comes, hurry=stream.is_ending)
+            except Unsent as unsent:
+                stream.line.take_slice(unsent.span, unsent.index, unsent.index + 1)
+                stream.set_aside(unsent.span, unsent.index, unsent.why.reason, unsent.why.detail, self._wall())
+                continue
+            times = [at for at in (self.linger_until, batches.due_at) if at is not None]
+            self.linger_until = min(times, default=None)
+            return draft
+        self.held_by = "commit"
+        return None
+
+    def _release_batch(self, stream: Stream, gate: Opening, room: int) -> int:
+        """Release the next message of a stream; say how many records went."""
+        draft = None if stream.batches is None else self._draft(stream, stream.batches)
+        if draft is None or stream.batches is None:
+            return 0
+        if draft.records > room:
+            self.held_by = "commit"
+            return 0
+        length = len(draft.topic.encode()) + len(draft.payload)
+        if self._holds(gate, length):
+            return 0
+        stream.batches.take(draft)
+        qos, at, outcome = stream.settings.qos, self._monotonic(), self._outcome(stream.settings.qos)
+        carried = [(Run(stream, span, qos, at, outcome), low, high) for span, low, high in draft.slices]
+        sent = message(carried, length + self._transport.operation_bytes)
+        self._turn += 1
+        try:
+            operation = self._transport.publish(draft.topic, draft.payload, qos)
+        except Refused as error:
+            refuse(sent, str(error), self._wall())
+            return 0
+        self._window.add(operation, sent)
+        stream.books.published(1, length)
+        return draft.records
+
+    # -- whose turn it is ---------------------------------------------------------------------------------------------
 
     def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
         """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
-        waiting = [(stream, span) for stream in streams if (span := stream.queue.next()) is not None]
+        waiting = [(stream, span) for stream in streams if (span := self._next_of(stream)) is not None]
         if len(waiting) <= 1:
             return waiting[0] if waiting else None
         round_, step = divmod(self._turn, LOWEST_EVERY)
@@ -194,10 +252,16 @@ class Releaser:
         equals = [turn for turn in waiting if turn[0].settings.priority == priority]
         return equals[cursor % len(equals)]
 
+    def _next_of(self, stream: Stream) -> Span | None:
+        span = stream.queue.next()
+        if span is None or stream.batches is None or self._draft(stream, stream.batches) is not None:
+            return span
+        return None
+
     def look_again_at(self, now: float) -> float | None:
         """Say when to look again although no outcome of ours may come; None for not before an outcome."""
         if self.held_by == "pace":
             return self.pace.free_at()
         if self.held_by is not None and self._others:
             return now + OTHERS_LOOK_SECONDS  # operations of others wake nobody
-        return None
+        return self.linger_until

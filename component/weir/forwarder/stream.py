@@ -17,6 +17,7 @@ from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
 from weir.core.topics import placeholders
 from weir.core.view import StreamView
+from weir.forwarder.batches import Batches
 from weir.forwarder.books import Books
 from weir.forwarder.carried import Carried, is_gone
 from weir.forwarder.queue import Backlog, Notice, Now, Queue
@@ -65,6 +66,8 @@ class Stream:
             pipe_is_json=settings.source.format in JSON_FORMATS,
         )
         self.queue = Queue(name, settings.queue, state, books=self.books, backlog=backlog, notice=notice)
+        self.batches = Batches(settings, self.messages, self.queue) if settings.batch.in_use else None
+        self.more_comes = False  # the source has more for us in the next turn
         self.held_by: str | None = None
         self.stopping = False
         self._notice = notice
@@ -102,9 +105,9 @@ class Stream:
         self.queue.expire(now)
         self.queue.go_on(now.wall)
         self._leaving = self.line.room() > self._room
-        more = self._read(now)
+        self.more_comes = self._read(now)
         self._room = self.line.room()
-        return more
+        return self.more_comes
 
     def _read(self, now: Now) -> bool:
         for _ in range(READS_A_TURN):
@@ -271,6 +274,11 @@ class Stream:
         """Tell whether something waits that only a commit makes durable, and nothing else can be sent."""
         line = self.line
         return not self.source.replayable and line.records > 0 and not line.gap_records and line.peek() is None
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether nothing comes to share a message with what waits, or not before some of it goes."""
+        return self.stopping or self.held_by is not None or (not self.source.replayable and self.source.exhausted())
 
     @property
     def idle(self) -> bool:

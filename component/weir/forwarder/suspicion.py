@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from weir.core.breaker import Breaker, Verdict
+from weir.core.breaker import ALONE_HANGUPS, Breaker, Verdict
 from weir.forwarder.link import PROOF_SECONDS, Link
-from weir.forwarder.window import Sent, Window
+from weir.forwarder.returns import refuse
+from weir.forwarder.window import Sent, Window, halves, parts, records
 
 WAITS_SECONDS = (10.0, 30.0, 60.0, 120.0, 300.0)  # where nothing goes at all, one after the other
 WHY = "the broker hangs up, and nothing goes: what was out is tried one at a time"
@@ -53,13 +54,21 @@ class Suspicion:
         elif verdict is Verdict.SUSPECT:
             self._aside += out
         elif verdict is Verdict.CONVICT:
-            for run, index, _ in out:
-                run.stream.set_aside(run.span, index, "refused", HANGS_UP, wall)
+            self._convict(out[0], wall)
         else:
             self._given_up += self._aside + out
             self._aside = []
             self._link.give_up(now, WAITS_SECONDS[min(self._waits, len(WAITS_SECONDS) - 1)])
             self._waits += 1
+
+    def _convict(self, sent: Sent, wall: float) -> None:
+        """Set a record aside; of several one is at fault, so each half is tried in its turn."""
+        if records(sent) == 1:
+            refuse(sent, HANGS_UP, wall)
+            return
+        both = halves(sent)
+        self._breaker.divided({_key(half): ALONE_HANGUPS if records(half) == 1 else 1 for half in both})
+        self._given_up += both
 
     def went(self, all_sent: Sequence[Sent]) -> list[Sent]:
         """Take note of what went; give those that are to wait again."""
@@ -92,4 +101,5 @@ class Suspicion:
 
 
 def _key(sent: Sent) -> Hashable:
-    return sent[0].span, sent[1]
+    run, low, high = parts(sent)[0]
+    return run.stream.name, run.span.seq, low, high, len(sent[4])

@@ -1,12 +1,13 @@
-"""What is out at the client: every record that was handed over and has no outcome yet, and a note beside them.
+"""What is out at the client: every message that was handed over and has no outcome yet, and a note beside them.
 
-Owns our own count of outstanding operations and the table from operation to record. Knows nothing of why an operation
+Owns our own count of outstanding operations and the table from operation to records. Knows nothing of why an operation
 ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -33,9 +34,43 @@ class Run(NamedTuple):
         return self.qos > 0 or self.outcome == HANDED_OVER
 
 
-# One record at the client: its run, its index in the span, its size as the client counts an operation. A bare tuple,
-# since one is made for every record.
-Sent = tuple[Run, int, int]
+Part = tuple[Run, int, int]  # the records [low, high) of one span
+
+# One message at the client: the records of one span that it carries, its size as the client counts an operation, and
+# what it carries of further spans. A bare tuple, since one is made for every message.
+Sent = tuple[Run, int, int, int, tuple[Part, ...]]
+
+
+def parts(sent: Sent) -> tuple[Part, ...]:
+    """List the records that a message carries."""
+    run, low, high, _, more = sent
+    return ((run, low, high), *more)
+
+
+def message(parts: Sequence[Part], size: int) -> Sent:
+    """Put together what one message carries; `size` is as the client counts an operation."""
+    (run, low, high), *more = parts
+    return run, low, high, size, tuple(more)
+
+
+def halves(sent: Sent) -> tuple[Sent, Sent]:
+    """Divide a message of at least two records into two."""
+    left = records(sent) // 2
+    low_half: list[Part] = []
+    high_half: list[Part] = []
+    for run, low, high in parts(sent):
+        middle = min(high, low + left)
+        left -= middle - low
+        if middle > low:
+            low_half.append((run, low, middle))
+        if high > middle:
+            high_half.append((run, middle, high))
+    return message(low_half, sent[3] // 2), message(high_half, sent[3] // 2)
+
+
+def records(sent: Sent) -> int:
+    """Count the records that a message carries."""
+    return sent[2] - sent[1] + sum(high - low for _, low, high in sent[4])
 
 
 class _NoteOut(NamedTuple):
@@ -47,43 +82,46 @@ class _NoteOut(NamedTuple):
 
 
 class Window:
-    """The records that are out, in the order in which they were sent; beside them at most one note."""
+    """The messages that are out, in the order in which they were sent; beside them at most one note."""
 
     def __init__(self) -> None:
         """Begin with nothing out."""
         self._sent: dict[Operation, Sent] = {}
+        self.records = 0  # that they carry
         self._bytes = 0
         self._unacknowledged = 0  # of these, QoS 0: they get no PUBACK
         self._unacknowledged_bytes = 0
         self._note: _NoteOut | None = None
 
     def __len__(self) -> int:
-        """Count the records that are out."""
+        """Count the messages that are out."""
         return len(self._sent)
 
     def add(self, operation: Operation, sent: Sent) -> None:
-        """Note a record that was handed to the client."""
+        """Note a message that was handed to the client."""
         self._sent[operation] = sent
-        self._bytes += sent[2]
+        self.records += records(sent) if sent[4] else sent[2] - sent[1]
+        self._bytes += sent[3]
         if not sent[0].qos:
             self._unacknowledged += 1
-            self._unacknowledged_bytes += sent[2]
+            self._unacknowledged_bytes += sent[3]
 
     def remove(self, operation: Operation) -> Sent | None:
-        """Find the record of an outcome; None for an operation that is not ours any more."""
+        """Find the message of an outcome; None for an operation that is not ours any more."""
         sent = self._sent.pop(operation, None)
         if sent is not None:
-            self._bytes -= sent[2]
+            self.records -= records(sent) if sent[4] else sent[2] - sent[1]
+            self._bytes -= sent[3]
             if not sent[0].qos:
                 self._unacknowledged -= 1
-                self._unacknowledged_bytes -= sent[2]
+                self._unacknowledged_bytes -= sent[3]
         return sent
 
     def clear(self) -> list[Sent]:
         """Take back everything: the client can never send it again."""
         sent = list(self._sent.values())
         self._sent.clear()
-        self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
+        self.records = self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
         self._note = None
         return sent
 
@@ -126,8 +164,11 @@ class Window:
         return list(self._sent.values())
 
     def by_stream(self) -> Counter[Stream]:
-        """Count what is out of each stream."""
-        return Counter(run.stream for run, _, _ in self._sent.values())
+        """Count the records of each stream that are out."""
+        out: Counter[Stream] = Counter()
+        for sent in self._sent.values():
+            out[sent[0].stream] += records(sent)
+        return out
 
     def overdue(self, sent_before: float, online_at: float) -> list[Sent]:
         """List what was sent so long ago, and had a connection for so long, that its outcome is overdue."""

@@ -1,0 +1,303 @@
+"""Batches of one stream: what its next message carries, where records share one.
+
+Owns when a message is full enough to go, which records it takes, and that those of a message that came back stay
+together. Decides through `core.batching`; knows nothing of gate, pace or outcomes. Nothing is taken out of the line
+before its message goes: until then its records may be dropped or expire like all others.
+
+Where the topic depends on the record a message takes those of one topic out of the next few thousand records; the
+others keep their places. So the order is kept for each topic, and what is looked at is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby, islice
+from typing import NamedTuple
+
+from weir.core.batching import (
+    BRACKETS_BYTES,
+    Filling,
+    Gathered,
+    Slice,
+    array,
+    body,
+    compressed,
+    first,
+    frames,
+    gather,
+    lines,
+)
+from weir.core.messages import Messages, Unfit
+from weir.core.modes import End
+from weir.core.settings import StreamSettings
+from weir.core.span import Span
+from weir.forwarder.queue import Queue
+
+SPANS_AHEAD = 64  # so far it is looked for records of one topic
+MOST_TOPICS = 64  # so many messages may be waiting to be full, each of another topic
+MOST_KEPT_TOGETHER = 2_048  # messages that came back; more than can be out
+
+Kept = tuple[tuple[int, int, int], ...]  # the records [low, high) of spans, by seq: a span may be loaded anew
+
+
+class Unsent(Exception):
+    """A record comes next that can never be sent: it is to be set aside, and the next one is to be asked for."""
+
+    def __init__(self, span: Span, index: int, why: Unfit) -> None:
+        """Say which one, and why."""
+        super().__init__(str(why))
+        self.span = span
+        self.index = index
+        self.why = why
+
+
+class Carriage(NamedTuple):
+    """What a message may be on the transport in use."""
+
+    message_bytes: int  # topic and payload together
+    level: int  # of compression
+
+
+class Draft(NamedTuple):
+    """A message that may go: its records wait still."""
+
+    slices: list[Slice]
+    records: int
+    topic: str
+    payload: bytes
+    full: bool
+
+
+class Batches:
+    """Makes the messages of one stream, one at a time."""
+
+    def __init__(self, settings: StreamSettings, messages: Messages, queue: Queue) -> None:
+        """Take what does not change from message to message."""
+        self._settings = settings.batch
+        self._pipe_format = settings.source.format
+        self._gzip = settings.batch.compression == "gzip"
+        self._messages = messages
+        self._queue = queue
+        self._filling = Filling((0.25 if self._gzip else 1.0) * (2.0 if messages.enveloped else 1.0))
+        self._kept: deque[Kept] = deque()
+        self._draft: Draft | None = None
+        self._seen = (0, 0)  # of the line, when the draft was made
+        self._topics: OrderedDict[int, list[str | Unfit]] = OrderedDict()  # of spans, by seq
+        self.due_at: float | None = None  # when a message that is not full goes all the same (monotonic s)
+
+    def draft(self, now: float, carriage: Carriage, *, more_comes: bool, hurry: bool) -> Draft | None:
+        """Give the message that goes next; None if there is none, or it waits for more records.
+
+        With `more_comes` a message that is not full waits whatever the linger; with `hurry` none waits. Raises `Unsent`
+        where a record comes next that can never be sent.
+        """
+        draft, self._draft = self._still_good(), None
+        if draft is None:
+            draft = self._new_draft(now, carriage, more_comes=more_comes, hurry=hurry)
+        self._draft, self._seen = draft, self._look_of_the_line()
+        return draft
+
+    def take(self, draft: Draft) -> None:
+        """Take the records of a message out of the line: it goes."""
+        for span, low, high in draft.slices:
+            self._queue.line.take_slice(span, low, high)
+        self._draft = None
+
+    def keep_together(self, slices: Iterable[Slice]) -> None:
+        """Let records that wait again share a message, before all others."""
+        if len(self._kept) < MOST_KEPT_TOGETHER:
+            self._kept.append(tuple((span.seq, low, high) for span, low, high in slices))
+        self._draft = None
+
+    # -- when a message goes ------------------------------------------------------------------------------------------
+
+    def _look_of_the_line(self) -> tuple[int, int]:
+        return self._queue.line.forgettings, self._queue.line.records
+
+    def _still_good(self) -> Draft | None:
+        """Give the last draft if it did not go, and a new one would be the same."""
+        draft = self._draft
+        if draft is None:
+            return None
+        (forgettings, records), (before, then) = self._look_of_the_line(), self._seen
+        same = forgettings == before and (draft.full or records == then)
+        return draft if same and all(span.waits(low, high) for span, low, high in draft.slices) else None
+
+    def _new_draft(self, now: float, carriage: Carriage, *, more_comes: bool, hurry: bool) -> Draft | None:
+        self.due_at = None
+        if kept := self._kept_together():
+            return self._made(kept, self._topic_of(*kept.slices[0][:2]), carriage)
+        for topic in self._topics_ahead():
+            gathered = self._gathered(topic, self._budget(carriage, topic))
+            if gathered.full or hurry or not (more_comes or self._lingers(gathered, now)):
+                return self._made(gathered, topic, carriage)
+        return None
+
+    def _lingers(self, gathered: Gathered, now: float) -> bool:
+        """Tell whether records wait for others to share a message with; those of another process waited long enough."""
+        read_at = min((span.read_at for span, _, _ in gathered.slices if span.read_at is not None), default=None)
+        due = now if read_at is None else read_at + self._settings.linger_ms / 1_000
+        if due <= now:
+            return False
+        self.due_at = due if self.due_at is None else min(due, self.due_at)
+        return True
+
+    def _kept_together(self) -> Gathered | None:
+        """Give the next records that came back together, those of them that are still there and wait."""
+        while self._kept:
+            spans = {span.seq: span for span in self._queue.line.durable()}
+            slices = [
+                Slice(spans[seq], max(low, begin), min(high, end))
+                for seq, low, high in self._kept.popleft()
+                if seq in spans
+                for begin, end in spans[seq].waiting_runs()
+                if max(low, begin) < min(high, end)
+            ]
+            if slices:
+                return Gathered(slices, sum(high - low for _, low, high in slices), full=True)
+        return None
+
+    # -- which records ------------------------------------------------------------------------------------------------
+
+    def _spans(self) -> Iterator[Span]:
+        spans = self._queue.line.durable()
+        return spans if self._messages.one_topic else islice(spans, SPANS_AHEAD)
+
+    def _waiting(self, span: Span) -> Iterator[tuple[int, int]]:
+        return span.waiting_runs(newest=self._queue.line.mode.take is End.NEW)
+
+    def _gathered(self, topic: str, most_bytes: int) -> Gathered:
+        while True:
+            gathered = gather(
+                self._spans(),
+                self._waiting if self._messages.one_topic else partial(self._waiting_for, topic),
+                most_records=self._settings.max_records,
+                most_bytes=most_bytes,
+                framed=self._is_framed,
+            )
+            if gathered.full or not (self._may_look_further and self._queue.look_further()):
+                return gathered
+
+    @property
+    def _may_look_further(self) -> bool:
+        return self._messages.one_topic or sum(1 for _ in self._spans()) < SPANS_AHEAD
+
+    def _is_framed(self, span: Span) -> bool:
+        layout, enveloped = self._settings.layout, self._messages.enveloped
+        if span.file is not None:
+            return frames(layout, span.file.format, enveloped=enveloped)
+        replayed = span.offset < 0  # nobody has checked that it is of the stream's format
+        return not replayed and frames(layout, self._pipe_format, enveloped=enveloped)
+
+    # -- topics from data ---------------------------------------------------------------------------------------------
+
+    def _topics_ahead(self) -> Iterator[str]:
+        """Go through the topics of what waits, in the order of their first records. Raises `Unsent`."""
+        if self._messages.one_topic:
+            span = self._queue.next()
+            if span is not None:
+                yield self._topic_of(span, 0)
+            return
+        seen: set[str] = set()
+        for span in self._spans():
+            for low, high in self._waiting(span):
+                for index in range(low, high):
+                    topic = self._topics_of(span)[index]
+                    if isinstance(topic, str) and topic not in seen:
+                        seen.add(topic)
+                        yield topic
+                    elif isinstance(topic, Unfit) and not seen:
+                        raise Unsent(span, index, topic)
+                    if len(seen) >= MOST_TOPICS:
+                        return
+
+    def _waiting_for(self, topic: str, span: Span) -> Iterator[tuple[int, int]]:
+        topics = self._topics_of(span)
+        for low, high in self._waiting(span):
+            at = low
+            for same, group in groupby(topics[low:high], key=topic.__eq__):
+                end = at + sum(1 for _ in group)
+                if same is True:
+                    yield at, end
+                at = end
+
+    def _topic_of(self, span: Span, index: int) -> str:
+        if self._messages.one_topic:
+            return self._messages.topic(span, b"")
+        topic = self._topics_of(span)[index]
+        if isinstance(topic, Unfit):
+            raise Unsent(span, index, topic)
+        return topic
+
+    def _topics_of(self, span: Span) -> list[str | Unfit]:
+        known = self._topics.get(span.seq)
+        if known is None:
+            known = [self._topic_or_why(span, payload) for payload in span.payloads(0, len(span))]
+            self._topics[span.seq] = known
+            if len(self._topics) > 2 * SPANS_AHEAD:
+                self._topics.popitem(last=False)
+        return known
+
+    def _topic_or_why(self, span: Span, payload: bytes) -> str | Unfit:
+        try:
+            return self._messages.topic(span, payload)
+        except Unfit as unfit:
+            return unfit
+
+    # -- the message --------------------------------------------------------------------------------------------------
+
+    def _limit(self, carriage: Carriage, topic: str) -> int:
+        """Give the most bytes of a payload."""
+        limit = carriage.message_bytes - len(topic.encode())
+        return limit if self._settings.max_bytes is None else min(limit, self._settings.max_bytes)
+
+    def _budget(self, carriage: Carriage, topic: str) -> int:
+        """Give the most bytes of records, and what separates them, that a payload may be made of."""
+        limit = self._limit(carriage, topic) - (BRACKETS_BYTES if self._settings.layout == "array" else 0)
+        return self._filling.budget(limit) if self._changes_size else limit
+
+    @property
+    def _changes_size(self) -> bool:
+        return self._gzip or self._messages.enveloped
+
+    def _made(self, gathered: Gathered, topic: str, carriage: Carriage) -> Draft:
+        """Make the message of these records, or of as many as turn out to fit. Raises `Unsent`."""
+        slices, records, full = gathered
+        limit = self._limit(carriage, topic)
+        while True:
+            payload = self._payload(slices, carriage.level)
+            if self._changes_size and len(payload) > limit // 4:  # a small one says little of those that fill a message
+                self._filling.learn(sum(span.run_length(low, high) for span, low, high in slices), len(payload))
+            if len(payload) <= limit or records == 1:
+                break
+            records = max(1, min(records - 1, int(records * limit / len(payload))))
+            slices, full = first(slices, records), True
+        length = len(topic.encode()) + len(payload)
+        if length > carriage.message_bytes:
+            raise Unsent(*slices[0][:2], Unfit("tooLarge", too_large(length, carriage.message_bytes)))
+        return Draft(slices, records, topic, payload, full)
+
+    def _payload(self, slices: list[Slice], level: int) -> bytes:
+        if not self._is_framed(slices[0].span):
+            [payload] = self._payloads(slices)
+        elif self._messages.enveloped:
+            join = array if self._settings.layout == "array" else lines
+            payload = join(self._payloads(slices))
+        else:
+            payload = body(slices, self._settings.layout)
+        return compressed(payload, level) if self._gzip else payload
+
+    def _payloads(self, slices: list[Slice]) -> list[bytes]:
+        made = self._messages.payload
+        return [
+            made(span, index, payload)
+            for span, low, high in slices
+            for index, payload in enumerate(span.payloads(low, high), low)
+        ]
+
+
+def too_large(length: int, most: int) -> str:
+    """Say that a message is larger than the transport takes; both in bytes of topic and payload."""
+    return f"{length} bytes with topic and envelope, allowed are {most}"
