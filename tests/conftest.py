@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.broker import Broker
 from tests.certificates import Certificates, make_certificates
 from tests.token_exchange import TokenExchangeService, token_exchange_service
+
+# No test is judged by its time: on a busy machine any of them may be slow once.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

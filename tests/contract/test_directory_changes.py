@@ -327,7 +327,7 @@ def test_the_stored_tail_is_of_the_bytes_before_the_stored_position(box: Inbox) 
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_after_a_crash_at_any_point_everything_unsettled_is_read_again_and_nothing_else(
     tmp_path: Path, data: st.DataObject
 ) -> None:

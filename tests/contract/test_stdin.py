@@ -136,7 +136,7 @@ def test_a_record_larger_than_a_block_is_read(ends: tuple[int, int]) -> None:
     pipe.source.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b" ", b"a", b"0123456789", b"\0", b"\xff"]), max_size=40),
     st.lists(st.integers(1, 20), min_size=1, max_size=5),

@@ -269,7 +269,7 @@ FAULTS = st.lists(
     units=st.integers(0, 4),
     faults=FAULTS,
 )
-@effort(max_examples=150, deadline=None)
+@effort(max_examples=150)
 def test_the_law_holds_and_what_arrives_was_fed(  # noqa: PLR0917 - as hypothesis draws them
     mode: int,
     pipe: bool,  # noqa: FBT001 - as above

@@ -191,7 +191,7 @@ def take(bench: Bench, steps: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("feed", ["directory", "pipe"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(mode=st.sampled_from(DROP_MODES), limits=limits_of_a_queue, steps=st.lists(step, max_size=6))
 def test_what_a_drop_mode_keeps_arrives_in_its_order(feed: Feed, mode: int, limits: Limits, steps: list[Any]) -> None:
     with bench_of(feed, mode, limits) as bench:
@@ -211,7 +211,7 @@ def test_what_a_drop_mode_keeps_arrives_in_its_order(feed: Feed, mode: int, limi
 
 
 @pytest.mark.parametrize("feed", ["directory", "pipe"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mode=st.sampled_from(HOLD_MODES), limits=limits_of_a_queue, steps=st.lists(step, max_size=6))
 def test_a_mode_that_holds_delivers_all_of_it(feed: Feed, mode: int, limits: Limits, steps: list[Any]) -> None:
     with bench_of(feed, mode, limits) as bench:
@@ -251,7 +251,7 @@ def suffer(bench: Bench, what: str | list[int]) -> None:
 
 
 @pytest.mark.parametrize("feed", ["directory", "pipe"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mode=st.integers(0, 5), limits=limits_of_a_queue, faults=st.lists(fault, max_size=25))
 def test_through_any_faults_the_law_holds_and_nothing_is_unaccounted_for(
     feed: Feed, mode: int, limits: Limits, faults: list[Any]

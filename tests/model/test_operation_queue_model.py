@@ -145,7 +145,7 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize("mode", range(6))
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=700)
 @given(limit=st.none() | st.integers(1, 6), window=st.integers(1, 4), sequence=steps)
 def test_what_is_dropped_kept_and_sent_is_what_the_mode_says(
     mode: int, limit: int | None, window: int, sequence: list[tuple[str, int | None]]

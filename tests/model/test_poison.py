@@ -111,7 +111,7 @@ def test_a_stop_in_the_middle_leaves_everything_pending_and_counted(loop: Loop) 
     poison=st.sets(st.integers(0, 29), max_size=4),
     breaks=st.lists(st.integers(1, 40), max_size=6),
 )
-@effort(max_examples=30, deadline=None)
+@effort(max_examples=30)
 def test_with_a_link_that_breaks_by_itself_as_well(poison: set[int], breaks: list[int], tmp_path_factory: Any) -> None:
     loop = Loop(tmp_path_factory.mktemp("poison"), HOLD, gate={"maxInFlight": 8, "maxIncomplete": 8})
     loop.transport.hangs_up_on = lambda payload: payload.startswith(b"poison")

@@ -94,7 +94,7 @@ def records_of(cuts: list[Cut]) -> list[bytes]:
 arrivals = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=7), max_size=12)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     mode=st.integers(0, 3),
     max_records=st.integers(1, 12),
@@ -137,7 +137,7 @@ def test_a_drop_mode_keeps_drops_and_orders_as_the_model(
     assert (line.records, line.bytes, line.gap_records, line.gap_bytes) == (0, 0, 0, 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     mode=st.sampled_from(MODES),
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
