@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.broker import Broker
 from tests.certificates import Certificates, make_certificates
 from tests.token_exchange import TokenExchangeService, token_exchange_service
 
-# No test is judged by its time: on a busy machine any of them may be slow once.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# How long an example takes says something of the machine and of what else it does, not of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.nucleus.configuration import subobjects
+
 MOST_BYTES = 8000  # lite reads 8,195 at most
 MOST_SUBOBJECTS = 255
 MOST_DEPTH = 15
@@ -84,13 +86,6 @@ def script_faults(script: str) -> Iterator[str]:
         yield "a brace that belongs to no variable"
     if len(script.encode()) > MOST_SCRIPT_BYTES:
         yield f"{len(script.encode())} bytes"
-
-
-def subobjects(value: object) -> int:
-    """Count as lite does: 2 for each key of a map, 1 for each item of a list, and so on below."""
-    if isinstance(value, dict):
-        return sum(2 + subobjects(below) for below in value.values())
-    return sum(1 + subobjects(item) for item in value) if isinstance(value, list) else 0
 
 
 def depth(value: object) -> int:

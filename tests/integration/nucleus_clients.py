@@ -12,6 +12,7 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2 as Clien
 
 from tests.nucleus import NucleusStandIn
 
+COMPONENT = "io.weir.Forwarder"
 SECONDS = 30.0
 
 Connect = Callable[[NucleusStandIn], Client]

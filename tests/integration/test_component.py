@@ -10,31 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.component import ComponentDevice
+from tests.component import DEFAULTS, TOPIC, ComponentDevice, handed_over, numbered, payloads
 from tests.conditions import eventually
-from tests.nucleus import KINDS, NucleusStandIn
-
-TOPIC = "telemetry/gateway/telemetry"
-DEFAULTS: dict[str, Any] = {
-    "accessControl": {
-        "aws.greengrass.ipc.mqttproxy": {
-            "io.weir.Forwarder:publish:1": {
-                "operations": ["aws.greengrass#PublishToIoTCore"],
-                "resources": ["telemetry/*"],
-            }
-        }
-    },
-    "thingName": "gateway",
-    "streams": {"telemetry": {"source": {"settleSeconds": 0.2}, "queue": {"mode": 4, "maxRecords": 1000}}},
-    "pace": {"publishesPerSecond": "none", "bytesPerSecond": "none"},
-    "state": {"commitSeconds": 0.2},
-}
+from tests.nucleus import LITE, NucleusStandIn
 
 
-@pytest.fixture(params=sorted(KINDS))
-def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(KINDS[request.param], component="io.weir.Forwarder", configuration=DEFAULTS) as nucleus:
-        yield nucleus
+@pytest.fixture
+def defaults() -> dict[str, Any]:
+    return DEFAULTS
 
 
 @pytest.fixture
@@ -44,31 +27,8 @@ def device(tmp_path: Path, nucleus: NucleusStandIn) -> Iterator[ComponentDevice]
     device.close()
 
 
-def begin(device: ComponentDevice, **how: Any) -> None:
-    before = device.log().count("event=started")
-    device.start(**how)
-    eventually(lambda: device.log().count("event=started") > before or ended(device), what="it runs")
-    assert not ended(device), device.log()
-
-
-def ended(device: ComponentDevice) -> bool:
-    return device.process is None or device.process.poll() is not None
-
-
 def began_anew(device: ComponentDevice, times: int) -> None:
     eventually(lambda: device.log().count("anew=true") == times, what=f"it began anew {times} times")
-
-
-def numbered(count: int, first: int = 0) -> list[bytes]:
-    return [b"record %06d" % number for number in range(first, first + count)]
-
-
-def payloads(nucleus: NucleusStandIn) -> list[bytes]:
-    return [message.payload for message in nucleus.published]
-
-
-def handed_over(count: int) -> Any:
-    return lambda status: status["records"]["handedOver"] >= count
 
 
 # -- from the start -----------------------------------------------------------------------------------------------
@@ -76,7 +36,7 @@ def handed_over(count: int) -> Any:
 
 def test_what_lies_in_the_inbox_is_handed_over_and_said_to_be_no_more_than_that(device: ComponentDevice) -> None:
     device.write("a.log", numbered(100))
-    begin(device)
+    device.begin()
     status = device.until(handed_over(100))
     assert (status["records"]["delivered"], status["transport"], status["state"]) == (0, "ipc", "online")
     assert payloads(device.nucleus) == numbered(100)
@@ -89,9 +49,9 @@ def test_what_lies_in_the_inbox_is_handed_over_and_said_to_be_no_more_than_that(
 
 
 def test_a_component_without_any_configuration_goes_by_the_defaults(tmp_path: Path) -> None:
-    with NucleusStandIn(KINDS["lite"], component="io.weir.Forwarder", configuration=None) as nucleus:
+    with NucleusStandIn(LITE, component="io.weir.Forwarder", configuration=None) as nucleus:
         device = ComponentDevice(tmp_path, nucleus)
-        begin(device)
+        device.begin()
         status = device.until(lambda s: s["state"] == "online")
         assert status["streams"]["telemetry"]["mode"] == "back/return-error"
         device.close()
@@ -112,7 +72,7 @@ def test_a_first_start_with_a_configuration_that_will_not_do_ends_with_78_and_sa
 
 
 def test_mode_and_limit_change_while_it_runs(device: ComponentDevice) -> None:
-    begin(device)
+    device.begin()
     device.until(lambda s: s["state"] == "online")
     pid = device.status()["pid"]
     queue = {"streams": {"telemetry": {"queue": {"mode": "back/drop-front", "maxRecords": 50}}}}
@@ -125,7 +85,7 @@ def test_mode_and_limit_change_while_it_runs(device: ComponentDevice) -> None:
 
 
 def test_a_deployment_of_many_keys_is_read_and_applied_once(device: ComponentDevice) -> None:
-    begin(device)
+    device.begin()
     device.until(lambda s: s["state"] == "online")
     eventually(lambda: own_readings(device) == 2, what="it has read all again since it watches")
     device.nucleus.deploy(
@@ -146,7 +106,7 @@ def own_readings(device: ComponentDevice) -> int:
 
 def test_another_topic_begins_anew_in_the_same_process_and_loses_nothing(device: ComponentDevice) -> None:
     device.write("a.log", numbered(500))
-    begin(device)
+    device.begin()
     pid = device.until(handed_over(500))["pid"]
     assert device.nucleus.deploy(merge={"streams": {"telemetry": {"topic": "telemetry/other"}}}).succeeded
     began_anew(device, 1)
@@ -159,7 +119,7 @@ def test_another_topic_begins_anew_in_the_same_process_and_loses_nothing(device:
 
 def test_a_pipe_is_read_on_while_everything_else_begins_anew(tmp_path: Path, nucleus: NucleusStandIn) -> None:
     device = ComponentDevice(tmp_path, nucleus, ("--stdin",))
-    begin(device, stdin=subprocess.PIPE)
+    device.begin(stdin=subprocess.PIPE)
     assert device.process is not None
     assert device.process.stdin is not None
     pipe = device.process.stdin
@@ -182,7 +142,7 @@ def test_a_pipe_is_read_on_while_everything_else_begins_anew(tmp_path: Path, nuc
 
 def test_a_pipe_that_is_read_on_is_judged_by_the_new_format(tmp_path: Path, nucleus: NucleusStandIn) -> None:
     device = ComponentDevice(tmp_path, nucleus, ("--stdin",))
-    begin(device, stdin=subprocess.PIPE)
+    device.begin(stdin=subprocess.PIPE)
     assert device.process is not None
     assert device.process.stdin is not None
     pipe = device.process.stdin
@@ -200,7 +160,7 @@ def test_a_pipe_that_is_read_on_is_judged_by_the_new_format(tmp_path: Path, nucl
 
 
 def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_force(device: ComponentDevice) -> None:
-    begin(device)
+    device.begin()
     device.until(lambda s: s["state"] == "online")
     deployed = device.nucleus.deploy(merge={"gate": {"maxInFlight": -1}, "unknown": {"key": 1}})
     if device.nucleus.kind.name == "classic":  # it asks first
@@ -217,7 +177,7 @@ def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_f
     device.until(handed_over(10))
     assert device.terminate() == 0
 
-    begin(device)  # lite starts a component again after every deployment
+    device.begin()  # lite starts a component again after every deployment
     assert [entry["reason"] for entry in device.until(lambda s: s["state"] == "online")["degraded"]] == [
         "configRefused"
     ]
@@ -233,7 +193,7 @@ def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_f
 
 def test_the_ipc_daemon_restarts_and_both_records_and_configuration_come_through_again(device: ComponentDevice) -> None:
     device.write("a.log", numbered(200))
-    begin(device)
+    device.begin()
     device.until(handed_over(200))
     device.nucleus.restart()
     device.write("b.log", numbered(200, first=200))
@@ -255,10 +215,10 @@ def test_a_nucleus_that_does_not_answer_at_the_start_is_waited_for(device: Compo
 def test_ten_thousand_records_with_a_kill_in_the_middle_and_the_law_holds(device: ComponentDevice) -> None:
     fed = numbered(10_000)
     device.write("a.log", fed)
-    begin(device)
+    device.begin()
     device.until(handed_over(2_000))
     device.kill()
-    begin(device)
+    device.begin()
     status = device.until(handed_over(len(fed)), seconds=120)
     assert status["records"]["read"] == status["records"]["handedOver"] == len(fed)
     arrived = payloads(device.nucleus)

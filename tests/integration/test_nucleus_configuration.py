@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +12,9 @@ from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2 as Client
 
 from tests.conditions import eventually
-from tests.integration.nucleus_clients import SECONDS, Connect, Events, clients
-from tests.nucleus import CLASSIC, KINDS, LITE, NucleusStandIn
+from tests.integration.nucleus_clients import COMPONENT, SECONDS, Connect, Events
+from tests.nucleus import CLASSIC, LITE, NucleusStandIn
 
-COMPONENT = "io.example.Forwarder"
 DEFAULTS: dict[str, Any] = {
     "mode": "fifo",
     "limits": {"bytes": 1000, "records": 10},
@@ -24,28 +23,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=sorted(KINDS))
-def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(KINDS[request.param], component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
 @pytest.fixture
-def lite() -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(LITE, component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
-@pytest.fixture
-def classic() -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(CLASSIC, component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    with clients() as connect_one:
-        yield connect_one
+def defaults() -> dict[str, Any]:
+    return DEFAULTS
 
 
 def test_configuration_is_read_whole_by_key_and_by_component(nucleus: NucleusStandIn, connect: Connect) -> None:
@@ -165,6 +145,23 @@ def test_lite_fails_a_deployment_with_a_value_that_is_too_long(lite: NucleusStan
 
     assert (refused.status, "list" in refused.reason) == ("FAILED", True)
     assert lite.configuration() == {**DEFAULTS, "text": longest}
+
+
+def test_lite_hands_out_no_more_than_255_keys_and_items_at_once(nucleus: NucleusStandIn, connect: Connect) -> None:
+    client = connect(nucleus)
+    room = 255 - 4 - 14  # the answer itself has two keys, DEFAULTS have six and two items
+    most = {f"k{number}": number for number in range((room - 2) // 2)}
+    assert nucleus.deploy(merge={"more": most}).succeeded
+    assert client.get_configuration().value == {**DEFAULTS, "more": most}
+
+    assert nucleus.deploy(merge={"one": 1}).succeeded
+
+    if nucleus.kind is LITE:
+        with pytest.raises(model.ServiceError):
+            client.get_configuration()
+    else:
+        assert client.get_configuration().value["one"] == 1
+    assert client.get_configuration(key_path=["more"]).value == most
 
 
 def test_a_component_updates_its_own_configuration(nucleus: NucleusStandIn, connect: Connect) -> None:

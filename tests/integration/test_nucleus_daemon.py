@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterator
 
 import pytest
 from awscrt.exceptions import AwsCrtError
@@ -12,35 +11,8 @@ from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2 as Client
 
 from tests.conditions import eventually
-from tests.integration.nucleus_clients import SECONDS, Connect, Events, by_name, clients
-from tests.nucleus import CLASSIC, KINDS, LITE, NucleusStandIn
-
-COMPONENT = "io.example.Forwarder"
-DEFAULTS = {"mode": "fifo"}
-
-
-@pytest.fixture(params=sorted(KINDS))
-def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(KINDS[request.param], component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
-@pytest.fixture
-def lite() -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(LITE, component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
-@pytest.fixture
-def classic() -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(CLASSIC, component=COMPONENT, configuration=DEFAULTS) as standin:
-        yield standin
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    with clients() as connect_one:
-        yield connect_one
+from tests.integration.nucleus_clients import COMPONENT, SECONDS, Connect, Events, by_name
+from tests.nucleus import CLASSIC, NucleusStandIn
 
 
 def test_the_older_client_gets_an_answer_too(nucleus: NucleusStandIn) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.nucleus import KINDS, LITE, NucleusStandIn
+from tests.integration.nucleus_clients import COMPONENT
+from tests.nucleus import LITE, NucleusStandIn
 from tests.nucleus.framing import HeaderValue, Message, Reader, encode
 
-COMPONENT = "io.example.Forwarder"
 MESSAGE, ERROR, PING, PING_RESPONSE, CONNECT, CONNECT_ACK = range(6)
 ACCEPTED, TERMINATE = 1, 2
 VERSION: dict[str, HeaderValue] = {":version": "0.1.0"}
@@ -51,12 +51,6 @@ class RawClient:
         assert answer is not None
         assert answer.headers[":stream-id"] == stream
         return answer
-
-
-@pytest.fixture(params=sorted(KINDS))
-def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
-    with NucleusStandIn(KINDS[request.param], component=COMPONENT, configuration={"mode": "fifo"}) as standin:
-        yield standin
 
 
 @pytest.fixture

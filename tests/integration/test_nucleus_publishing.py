@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2 as Client
 
 from tests.conditions import eventually
-from tests.integration.nucleus_clients import SECONDS, Connect, clients
-from tests.nucleus import CLASSIC, KINDS, LITE, Behaviour, NucleusStandIn, Published
+from tests.integration.nucleus_clients import SECONDS, Connect
+from tests.nucleus import CLASSIC, NucleusStandIn, Published
 
-COMPONENT = "io.example.Forwarder"
 ACCESS = {
     "aws.greengrass.ipc.mqttproxy": {
         "policy": {
@@ -26,32 +24,9 @@ ACCESS = {
 }
 
 
-def standin(behaviour: Behaviour) -> NucleusStandIn:
-    return NucleusStandIn(behaviour, component=COMPONENT, configuration={"accessControl": ACCESS})
-
-
-@pytest.fixture(params=sorted(KINDS))
-def nucleus(request: pytest.FixtureRequest) -> Iterator[NucleusStandIn]:
-    with standin(KINDS[request.param]) as one:
-        yield one
-
-
 @pytest.fixture
-def lite() -> Iterator[NucleusStandIn]:
-    with standin(LITE) as one:
-        yield one
-
-
-@pytest.fixture
-def classic() -> Iterator[NucleusStandIn]:
-    with standin(CLASSIC) as one:
-        yield one
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    with clients() as connect_one:
-        yield connect_one
+def defaults() -> dict[str, Any]:
+    return {"accessControl": ACCESS}
 
 
 def publish(client: Client, payload: bytes = b"x", *, topic: str = "dt/a", qos: str = "1") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.nucleus import access
 from tests.nucleus.cloud import CloudLink, Published
-from tests.nucleus.configuration import Configuration, Path, Touched
+from tests.nucleus.configuration import Configuration, Path, Touched, subobjects
 from tests.nucleus.errors import NAMESPACE, IpcError, invalid_arguments, not_found, service_error, stale, unauthorized
 from tests.nucleus.server import Answer, Stream
 from tests.nucleus.tables import Behaviour
@@ -107,7 +107,11 @@ class Operations:
     def _get_configuration(self, stream: Stream, component: str, request: dict[str, Any]) -> Answer:
         name, path = _target(component, request)
         key, value = self._find(name, path)
-        return Answer({"componentName": name, "value": value if isinstance(value, dict) else {key: value}})
+        answer = {"componentName": name, "value": value if isinstance(value, dict) else {key: value}}
+        most = self._behaviour.max_answer_objects
+        if most is not None and subobjects(answer) > most:
+            raise service_error("the answer has more keys and items than can be encoded")
+        return Answer(answer)
 
     def _update_configuration(self, stream: Stream, component: str, request: dict[str, Any]) -> Answer:
         _, path = _target(component, request)

@@ -46,6 +46,7 @@ class Behaviour:
     no_defaults_is_missing: bool  # GetConfiguration of a component without DefaultConfiguration fails
     yaml_scalars_are_strings: bool
     max_leaf: int | None  # as JSON; one value or one whole list
+    max_answer_objects: int | None  # keys counted twice, and items; GetConfiguration of more fails (read in source)
     event_per_leaf: bool  # also for unchanged ones, and none for what is deleted; else one per changed node
     stale_update_is_error: bool  # UpdateConfiguration with an old timestamp; else it is ignored without a word
     validates_deployments: bool
@@ -85,6 +86,7 @@ CLASSIC = Behaviour(
     no_defaults_is_missing=False,
     yaml_scalars_are_strings=False,
     max_leaf=None,
+    max_answer_objects=None,
     event_per_leaf=False,
     stale_update_is_error=True,
     validates_deployments=True,
@@ -116,6 +118,7 @@ LITE = Behaviour(
     no_defaults_is_missing=True,
     yaml_scalars_are_strings=True,
     max_leaf=1022,
+    max_answer_objects=255,
     event_per_leaf=True,
     stale_update_is_error=False,
     validates_deployments=False,

@@ -13,7 +13,9 @@ import pytest
 
 import weir
 from scripts import recipe as script
-from tests.recipes import MOST_CONFIGURATION_BYTES, MOST_SUBOBJECTS, configuration_bytes, subobjects
+from tests.nucleus import LITE
+from tests.nucleus.configuration import subobjects
+from tests.recipes import MOST_CONFIGURATION_BYTES, MOST_SUBOBJECTS, configuration_bytes
 from weir.cli.main import _hyphened, _parser
 from weir.core.configuration import Surroundings, parse
 from weir.core.settings import Settings
@@ -24,6 +26,7 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 THING = "gw-17"
 DEVICE = Surroundings(thing_name=THING, host_name="h", work_path="/w", under_nucleus=True, root_ca_path=None)
 NAME, VERSION, _ = script.component(ROOT)
+OF_AN_ANSWER = 4  # the keys beside a configuration, counted twice, in what lite answers
 ALLOWED_ACTIONS = {"iot:Connect", "iot:Publish", "s3:GetObject"}
 # What a person puts in the place of these words, and what AWS in the place of its variable.
 FILLED = {
@@ -139,7 +142,10 @@ def test_what_the_guide_merges_is_accepted_and_small_enough() -> None:
 def test_the_guide_knows_how_much_room_the_defaults_take() -> None:
     whole = script.defaults() | {"accessControl": script.access_control(script.component(ROOT))}
 
-    assert f"of which the defaults take {subobjects(whole)}." in " ".join(GUIDE.split())
+    guide = " ".join(GUIDE.split())
+    assert LITE.max_answer_objects is not None
+    assert f"at most {LITE.max_answer_objects - OF_AN_ANSWER} keys and items at once" in guide
+    assert f"of which the defaults take {subobjects(whole)}." in guide
 
 
 def test_every_name_of_the_component_in_the_guide_has_this_version() -> None:

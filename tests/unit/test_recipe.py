@@ -15,7 +15,8 @@ import tomli
 
 import weir
 from scripts import recipe as script
-from tests.recipes import MOST_BYTES, MOST_SUBOBJECTS, faults, script_faults, subobjects
+from tests.nucleus.configuration import subobjects
+from tests.recipes import MOST_BYTES, MOST_SUBOBJECTS, faults, script_faults
 from weir.core.configuration import Surroundings, parse
 from weir.core.key import Value
 from weir.core.keys import DEFAULT_STREAM, KEYS

@@ -94,8 +94,11 @@ class Nucleus(Protocol):
         Any number of users of one nucleus may call it.
         """
 
-    def configuration(self, component: str | None = None) -> Answer[dict[str, Any]]:
-        """Read the whole configuration of this component, or of another one."""
+    def configuration(self, component: str | None = None, key: str | None = None) -> Answer[dict[str, Any]]:
+        """Read the whole configuration of this component, or of another one, or what is below one key of it.
+
+        A map is answered as it is, any other value as a map of the key and the value.
+        """
 
     def watch_configuration(self, changed: Callable[[], None]) -> Answer[None]:
         """Have it said that something of this component's configuration changed; what, has to be read."""

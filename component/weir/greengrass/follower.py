@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from weir.core.nucleus import Answer, ConnectionGone, NotFound, Nucleus, NucleusFailed, Proposal
+from weir.greengrass.reading import Document, Reading
 
 SETTLE_SECONDS = 0.5  # no further change for so long
 LONGEST_SETTLE_SECONDS = 5.0
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 LOOK_SECONDS = 600.0  # a key that went away is not told on lite, so the whole is read now and then in any case
 
-Document = dict[str, Any]
 _CHANGED, _RESTORED = object(), object()
 
 
@@ -42,7 +41,7 @@ class Follower:
         self._accept = accept
         self._wake = wake
         self._heard: deque[object] = deque()  # what native threads say
-        self._reading: Answer[Document] | None = None
+        self._reading: Reading | None = None
         self._read_at: float | None = None
         self._first_change: float | None = None  # of those that were not read yet
         self._failures = 0
@@ -108,13 +107,12 @@ class Follower:
             self._read_at = now + LOOK_SECONDS
         if now >= self._read_at:
             self._read_at = self._first_change = None
-            self._reading = self._nucleus.configuration()
-            self._reading.add_done_callback(lambda _: self._wake())
+            self._reading = Reading(self._nucleus, self._wake)
 
-    def _judge_reading(self, reading: Answer[Document], now: float) -> None:
+    def _judge_reading(self, reading: Reading, now: float) -> None:
         self._reading = None
         try:
-            document = reading.result(0)
+            document = reading.result()
         except NotFound:
             document = {}  # lite says so where the component has no configuration: everything is as it is by default
         except NucleusFailed:

@@ -216,11 +216,11 @@ class NucleusClient:
         """Count the calls that failed at their deadline and may still be carried out."""
         return 0 if self._link is None else self._link.unanswered
 
-    def configuration(self, component: str | None = None) -> Answer[dict[str, Any]]:
-        """Read a whole configuration."""
+    def configuration(self, component: str | None = None, key: str | None = None) -> Answer[dict[str, Any]]:
+        """Read a whole configuration, or what is below one key of it."""
         return self._call(
             GreengrassCoreIPCClient.new_get_configuration,
-            model.GetConfigurationRequest(component_name=component),
+            model.GetConfigurationRequest(component_name=component, key_path=None if key is None else [key]),
             lambda response: response.value or {},
         )
 

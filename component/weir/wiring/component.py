@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from weir.core.configuration import judge
 from weir.core.errors import ConfigurationRefused, Problem
@@ -19,6 +19,7 @@ from weir.core.settings import Settings
 from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
 from weir.greengrass.follower import Follower
+from weir.greengrass.reading import Document, Reading
 from weir.report.log import Log
 from weir.store import accepted
 from weir.wiring import assembly, configuration
@@ -29,7 +30,6 @@ RETRY_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0  # for a nucleus that does not say what the configuration is, where one was kept
 SHOWN_PROBLEMS = 3
 
-Document = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -83,7 +83,7 @@ class Component:
         while True:
             try:
                 self._ask(self._nucleus.connect())
-                document = self._ask(self._nucleus.configuration())
+                document = self._read()
                 self.offers = offered(os.environ, self._endpoint())
             except NotFound:
                 return {}  # a recipe without a default configuration: everything is as it is by default
@@ -97,6 +97,12 @@ class Component:
                 self._wait(RETRY_SECONDS)
             else:
                 return document
+
+    def _read(self) -> Document:
+        reading = Reading(self._nucleus, self._inbox.wake)
+        while not reading.done():
+            self._wait(RETRY_SECONDS)
+        return reading.result()
 
     def _endpoint(self) -> str | None:
         """Ask which broker the nucleus itself uses; not every nucleus tells."""
