@@ -50,6 +50,19 @@ def read(document: object, findings: Findings) -> Node:
     return _section(TREE, given, "", findings)
 
 
+def known(document: object) -> Any:  # noqa: ANN401 - a document is of any shape
+    """Leave out every key that is not in the table: of what a newer version wrote, this is what it means here."""
+    return _known(TREE, document)
+
+
+def _known(below: Node | Key, given: object) -> Any:  # noqa: ANN401 - as above
+    if isinstance(below, Key) or not isinstance(given, Mapping):
+        return given
+    if "*" in below:
+        return {name: _known(below["*"], value) for name, value in given.items()}
+    return {name: _known(below[name], value) for name, value in given.items() if name in below}
+
+
 def _section(node: Node, given: object, path: str, findings: Findings) -> Node:
     found = _as_map(given, path, _names(node), findings)
     _unknown(node, found, path, findings)

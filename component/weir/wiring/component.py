@@ -15,6 +15,7 @@ from typing import TypeVar
 from weir.core.configuration import judge
 from weir.core.errors import ConfigurationRefused, Problem
 from weir.core.nucleus import Answer, NotFound, Nucleus, NucleusFailed
+from weir.core.reading import known
 from weir.core.settings import Settings
 from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
@@ -73,7 +74,7 @@ class Component:
                     return settings_kept
                 self._wait(RETRY_SECONDS)
             else:
-                self._document, self._unkept = document, True
+                self._take(document)
                 return settings
 
     def _first_document(self) -> Document:
@@ -131,8 +132,12 @@ class Component:
         return next((kept for path in paths if (kept := accepted.kept(Path(path))) is not None), None)
 
     def _settings_kept(self, kept: Document) -> Settings | None:
-        """Give the settings of what was kept; a file that is missing just now is then a matter for the connection."""
-        settings, findings = judge(self._with_flags(kept), configuration.surroundings(os.environ))
+        """Give the settings of what was kept; a file that is missing just now is then a matter for the connection.
+
+        A newer version may have kept it, before a rollback: its keys are then as unknown here as those of a document
+        that is refused for them, and what is left of it will do.
+        """
+        settings, findings = judge(self._with_flags(known(kept)), configuration.surroundings(os.environ))
         if findings.problems:
             return None
         self._document = kept
@@ -173,12 +178,17 @@ class Component:
                 self._refuse(document, refusal.problems)
             else:
                 self._machine.apply(settings)
-                self._document, self._unkept = document, True
-                self._refused, self._problems = None, []
+                self._take(document)
                 self._keep()
         self._judge_health()
 
+    def _take(self, document: Document) -> None:
+        self._document, self._unkept = document, True
+        self._refused, self._problems = None, []
+
     def _refuse(self, document: Document, problems: list[Problem]) -> None:
+        if document == self._refused:
+            return  # it was said
         self._refused, self._problems = document, problems
         for problem in problems:
             self._log("config_refused", key=problem.path, problem=problem.message)
