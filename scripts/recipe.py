@@ -50,6 +50,9 @@ RUN = """\
 ln -sfn VENV venv
 for old in venv-*; do [ "$old" = VENV ] || rm -rf "$old"; done
 PRODUCERexec venv/bin/python3 -u -m weir.cli run"""
+# The shell that waits for a pipeline would end at the signal, before Weir has committed; a trap that does nothing lets it
+# wait on, and the nucleus sees how Weir ended. Neither side of the pipe inherits it.
+PIPELINE = "trap : TERM\nCOMMAND | "
 INSTALL_SECONDS = 600  # a venv and its packages on a slow SD card; the default is 120
 
 
@@ -129,7 +132,7 @@ def _manifest(of: Component, architecture: str, producer: str | None) -> dict[st
         "ARCHITECTURE": architecture,
         "VENV": f"venv-{of.version}",
         "VERSION": of.version,
-        "PRODUCER": f"{producer} | " if producer else "",
+        "PRODUCER": PIPELINE.replace("COMMAND", producer) if producer else "",
     }
     install, run = INSTALL, RUN
     for word, value in words.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -9,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -23,7 +25,10 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 import weir
+from scripts import recipe as recipe_script
 from scripts import sbom, wheelhouse
+from tests.conditions import eventually
+from tests.nucleus import CLASSIC, LITE, Behaviour, NucleusStandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["component", "scripts", "requirements", "recipe.json", "pyproject.toml", "LICENSE", "gdk-config.json"]
@@ -215,12 +220,41 @@ class Device(NamedTuple):
     run: str
 
     def start(self, script: str) -> subprocess.CompletedProcess[str]:
-        interpreter = Path(getattr(sys, "_base_executable", sys.executable)).parent
-        environment = {"PATH": f"{interpreter}:{os.defpath}:/bin", "HOME": str(self.work), "PIP_NO_INDEX": "1"}
         command = [*without_network(), "/bin/sh", "-c", script]
         return subprocess.run(
-            command, cwd=self.work, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=self.work, env=self.environment(), capture_output=True, text=True, timeout=120, check=False
         )
+
+    def environment(self) -> dict[str, str]:
+        interpreter = Path(getattr(sys, "_base_executable", sys.executable)).parent
+        return {"PATH": f"{interpreter}:{os.defpath}:/bin", "HOME": str(self.work), "PIP_NO_INDEX": "1"}
+
+    @contextlib.contextmanager
+    def running(self, script: str, nucleus: NucleusStandIn) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a script as its nucleus does, without any input and in a group of its own: lite has it in a file."""
+        command = ["/bin/sh", "-c", script]
+        if nucleus.kind is LITE:
+            command = ["/bin/sh", str(self.work.parent / "ggl.script.run")]
+            Path(command[1]).write_text(script, encoding="utf-8")
+        with (self.work.parent / "run.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*without_network(), *command],
+                cwd=self.work,
+                env=self.environment() | nucleus.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
+
+    def log(self) -> str:
+        return (self.work.parent / "run.log").read_text(encoding="utf-8")
 
 
 def without_network() -> list[str]:
@@ -259,6 +293,38 @@ def test_the_recipe_installs_from_the_artifacts_alone_and_again_does_nothing(dev
 
     again = device.start(device.install)
     assert (again.returncode, again.stdout) == (0, f"weir {VERSION}\n"), again.stderr
+
+
+def run_of(recipe: dict[str, Any]) -> str:
+    (script,) = {manifest["Lifecycle"]["run"]["Script"] for manifest in recipe["Manifests"]}
+    return str(script)
+
+
+def configuration_of(recipe: dict[str, Any]) -> dict[str, Any]:
+    configuration: dict[str, Any] = recipe["ComponentConfiguration"]["DefaultConfiguration"]
+    return configuration
+
+
+@pytest.mark.parametrize("kind", [CLASSIC, LITE], ids=lambda kind: str(kind.name))
+def test_the_scripts_of_the_recipe_take_it_from_its_artifacts_to_the_nucleus_and_to_an_end_in_order(
+    device: Device, kind: Behaviour
+) -> None:
+    assert device.start(device.install).returncode == 0
+    recipe = json.loads((ROOT / "recipe.json").read_text(encoding="utf-8"))
+    producer = recipe_script.recipe(recipe_script.component(ROOT), producer="(echo one; echo two; exec sleep 600)")
+    runs = [(recipe, [b"from", b"the inbox"]), (producer, [b"one", b"two"])]
+    (device.work / "inbox").mkdir()
+    (device.work / "inbox" / "a.log").write_bytes(b"from\nthe inbox\n")
+    for variant, records in runs:
+        with (
+            NucleusStandIn(kind, component=NAME, configuration=configuration_of(variant)) as nucleus,
+            device.running(run_of(variant), nucleus) as process,
+        ):
+            eventually(lambda: process.poll() is not None or len(nucleus.published) == 2, what="records arrive")
+            assert [message.payload for message in nucleus.published] == records, device.log()
+            os.killpg(process.pid, signal.SIGTERM)  # both nuclei tell the whole group
+            assert process.wait(60) == 0, device.log()
+            assert "event=stopped" in device.log()
 
 
 def test_an_installation_that_was_cut_short_is_made_anew(device: Device) -> None:
