@@ -50,8 +50,8 @@ RUN = """\
 ln -sfn VENV venv
 for old in venv-*; do [ "$old" = VENV ] || rm -rf "$old"; done
 PRODUCERexec venv/bin/python3 -u -m weir.cli run"""
-# The shell that waits for a pipeline would end at the signal, before Weir has committed; a trap that does nothing lets it
-# wait on, and the nucleus sees how Weir ended. Neither side of the pipe inherits it.
+# The shell that waits for a pipeline would end at the signal, before Weir has committed; a trap that does nothing lets
+# it wait on, and the nucleus sees how Weir ended. Neither side of the pipe inherits it.
 PIPELINE = "trap : TERM\nCOMMAND | "
 INSTALL_SECONDS = 600  # a venv and its packages on a slow SD card; the default is 120
 
