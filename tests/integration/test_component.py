@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from tests.component import DEFAULTS, TOPIC, ComponentDevice, handed_over, numbered, payloads
 from tests.conditions import eventually
-from tests.nucleus import LITE, NucleusStandIn
+from tests.nucleus import CLASSIC, LITE, NucleusStandIn
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ def test_a_deployment_of_many_keys_is_read_and_applied_once(device: ComponentDev
     )
     eventually(lambda: "event=config_applied" in device.log(), what="it is applied")
     assert device.log().count("event=config_applied") == 1
+    assert "anew=false" in device.log()
     assert own_readings(device) == 3
 
 
@@ -162,11 +164,14 @@ def test_a_pipe_that_is_read_on_is_judged_by_the_new_format(tmp_path: Path, nucl
 def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_force(device: ComponentDevice) -> None:
     device.begin()
     device.until(lambda s: s["state"] == "online")
-    deployed = device.nucleus.deploy(merge={"gate": {"maxInFlight": -1}, "unknown": {"key": 1}})
-    if device.nucleus.kind.name == "classic":  # it asks first
+    bad = {"gate": {"maxInFlight": -1}, "unknown": {"key": 1}}
+    deployed = device.nucleus.deploy(merge=bad)
+    if device.nucleus.kind is CLASSIC:  # it asks first
         assert not deployed.succeeded
-        assert "gate.maxInFlight" in deployed.reason
-        assert "unknown" in deployed.reason
+        said = deployed.reason.removeprefix("rejected: ").split("; ")
+        assert [text.partition(":")[0] for text in said] == ["unknown", "gate.maxInFlight"]
+        assert set(said) <= set(texts_of_check(device, {**device.nucleus.configuration(), **bad}))
+        assert not device.status()["degraded"]
         return
     [degraded] = device.until(lambda s: s["degraded"])["degraded"]
     assert degraded["reason"] == "configRefused"
@@ -186,6 +191,16 @@ def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_f
     device.nucleus.deploy(merge={"gate": {"maxInFlight": 5}}, reset=["/unknown"])
     device.until(lambda s: not s["degraded"])
     assert "event=recovered reason=configRefused" in device.log()
+
+
+def texts_of_check(device: ComponentDevice, document: dict[str, Any]) -> list[str]:
+    """Give the lines in which `weir check` says what is wrong with a document."""
+    file = device.directory / "document.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    checked = subprocess.run(
+        device.command("check", "--config", str(file)), capture_output=True, text=True, check=False
+    )
+    return (checked.stdout + checked.stderr).splitlines()
 
 
 # -- a nucleus that is not always there -------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import copy
 import json
 import re
 import shlex
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import pytest
 
 import weir
 from scripts import recipe as script
-from tests.nucleus import LITE
+from tests.nucleus import LITE, access
 from tests.nucleus.configuration import subobjects
 from tests.recipes import MOST_CONFIGURATION_BYTES, MOST_SUBOBJECTS, configuration_bytes
 from weir.cli.main import _hyphened, _parser
 from weir.core.configuration import Surroundings, parse
 from weir.core.settings import Settings
+from weir.core.topics import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "docs" / "deploy"
@@ -88,6 +91,53 @@ def test_a_policy_allows_what_the_default_configuration_does_and_not_more(name: 
         assert f"{arn}:topic/{settings.topic_of(stream)}".startswith(found["iot:Publish"].removesuffix("*"))
 
 
+def documents() -> dict[str, dict[str, Any]]:
+    """Give every configuration that the files and the guide lead to, and one with all that a topic can be made of."""
+    deployment = filled("deployment.json")["components"][NAME]["configurationUpdate"]
+    streams = {
+        "from files": {"topic": "telemetry/{thingName}/{stream}/{file}"},
+        "from records": {"topic": "telemetry/{thingName}/{record.site}/{record.kind}", "envelope": "json"},
+    }
+    report = re.findall(r"`report\.topic` of `(\S+)`", GUIDE)
+    merges = {
+        "defaults": {},
+        "deployment.json": json.loads(deployment["merge"]),
+        "guide": merges_of_the_guide()[0],
+        "everything": {
+            "streams": {name.replace(" ", "-"): stream for name, stream in streams.items()},
+            "report": {"topic": report[0]},
+        },
+    }
+    return {name: merged(script.defaults(), merge) for name, merge in merges.items()}
+
+
+def emitted(document: dict[str, Any]) -> list[str]:
+    """Give the topics that this configuration leads to, with data that reaches as far as data can."""
+    settings = parse(with_paths(document), DEVICE)
+    values = {"file": "a.b:c_d-e", "record.site": "A" * 64, "record.kind": "-"}
+    topics = [expand(settings.topic_of(name), values) for name in settings.streams]
+    return [*topics, settings.report_topic] if settings.report_topic else topics
+
+
+def with_paths(document: dict[str, Any]) -> dict[str, Any]:
+    """Give each stream a directory of its own."""
+    streams = document["streams"]
+    return document | {"streams": {name: merged({"source": {"path": name}}, streams[name]) for name in streams}}
+
+
+@pytest.mark.parametrize("name", ["defaults", "deployment.json", "guide", "everything"])
+def test_every_topic_that_it_can_publish_on_is_allowed_by_both_policies_and_by_the_recipe(name: str) -> None:
+    found = emitted(documents()[name])
+    assert found
+    for policy in ("iot-policy.json", "token-exchange-role-policy.json"):
+        allowed = statements(policy)["iot:Publish"].partition(":topic/")[2]
+        assert [topic for topic in found if not fnmatchcase(topic, allowed)] == []
+        assert not fnmatchcase(f"telemetry/{THING}-2/telemetry", allowed)
+    control = script.access_control(script.component(ROOT))
+    operation = "aws.greengrass#PublishToIoTCore"
+    assert [topic for topic in found if not access.allows(control, access.MQTT_PROXY, operation, topic)] == []
+
+
 def test_a_policy_of_one_thing_names_it_and_holds_no_variable() -> None:
     text = (FILES / "iot-policy.json").read_text(encoding="utf-8")
 
@@ -125,13 +175,15 @@ def test_the_merge_of_the_deployment_is_json_in_a_text_and_is_accepted() -> None
         assert pointer.split("/")[1] in script.defaults()
 
 
-def test_what_the_guide_merges_is_accepted_and_small_enough() -> None:
+def merges_of_the_guide() -> list[dict[str, Any]]:
     blocks = re.findall(r"^ *```json\n(.*?)^ *```$", GUIDE, re.MULTILINE | re.DOTALL)
     updates = re.findall(r"--update-config \\\n +'(.*)'$", GUIDE, re.MULTILINE)
-    merges = [*map(json.loads, blocks), *(json.loads(update)[NAME]["MERGE"] for update in updates)]
-
     assert (len(blocks), len(updates)) == (1, 1)
-    for merge in merges:
+    return [*map(json.loads, blocks), *(json.loads(update)[NAME]["MERGE"] for update in updates)]
+
+
+def test_what_the_guide_merges_is_accepted_and_small_enough() -> None:
+    for merge in merges_of_the_guide():
         document = merged(script.defaults(), merge)
         settings = parse(document, DEVICE)
         assert any(stream.enabled for stream in settings.streams.values())
@@ -146,6 +198,24 @@ def test_the_guide_knows_how_much_room_the_defaults_take() -> None:
     assert LITE.max_answer_objects is not None
     assert f"at most {LITE.max_answer_objects - OF_AN_ANSWER} keys and items at once" in guide
     assert f"of which the defaults take {subobjects(whole)}." in guide
+
+
+def test_the_log_manager_is_told_of_this_component_with_words_for_numbers_as_it_wants_them() -> None:
+    document = filled("log-manager.json")
+    (of_component,) = document["logsUploaderConfiguration"]["componentLogsConfigurationMap"].items()
+
+    assert of_component[0] == NAME
+    assert all(isinstance(value, str) for value in [*of_component[1].values(), document["periodicUploadIntervalSec"]])
+
+
+def test_the_settings_of_the_journal_are_settings_of_the_journal() -> None:
+    parser = configparser.ConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys of systemd differ in case
+    parser.read_string((FILES / "journald.conf").read_text(encoding="utf-8"))
+
+    assert parser.sections() == ["Journal"]
+    assert set(parser["Journal"]) == {"Storage", "SystemMaxUse", "RateLimitIntervalSec", "RateLimitBurst"}
+    assert "(deploy/journald.conf)" in GUIDE
 
 
 def test_every_name_of_the_component_in_the_guide_has_this_version() -> None:

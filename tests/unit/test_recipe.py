@@ -123,14 +123,12 @@ def test_a_producer_that_lite_would_cut_is_refused() -> None:
         script.recipe(OF, producer="echo ${HOME}")
 
 
-def test_it_may_publish_on_every_topic_it_publishes_on_by_default() -> None:
-    (policy,) = CONFIGURATION["accessControl"]["aws.greengrass.ipc.mqttproxy"].values()
-    settings = parse(CONFIGURATION, PLACES[0])
+def test_it_asks_to_publish_below_telemetry_and_for_nothing_else() -> None:
+    (service,) = CONFIGURATION["accessControl"].items()
+    (policy,) = service[1].values()
 
-    assert policy["operations"] == ["aws.greengrass#PublishToIoTCore"]
-    (resource,) = policy["resources"]
-    for name in settings.streams:
-        assert settings.topic_of(name).startswith(resource.removesuffix("*"))
+    assert service[0] == "aws.greengrass.ipc.mqttproxy"
+    assert (policy["operations"], policy["resources"]) == (["aws.greengrass#PublishToIoTCore"], ["telemetry/*"])
 
 
 def test_it_is_what_the_script_writes_under_both_names() -> None:
