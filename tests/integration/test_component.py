@@ -227,13 +227,17 @@ def test_a_nucleus_that_does_not_answer_at_the_start_is_waited_for(device: Compo
     device.until(lambda s: s["state"] == "online")
 
 
-def test_ten_thousand_records_with_a_kill_in_the_middle_and_the_law_holds(device: ComponentDevice) -> None:
+@pytest.mark.parametrize("blow", ["kill", "restart of the daemon"])
+def test_ten_thousand_records_with_a_blow_in_the_middle_and_the_law_holds(device: ComponentDevice, blow: str) -> None:
     fed = numbered(10_000)
     device.write("a.log", fed)
     device.begin()
     device.until(handed_over(2_000))
-    device.kill()
-    device.begin()
+    if blow == "kill":
+        device.kill()
+        device.begin()
+    else:
+        device.nucleus.restart()
     status = device.until(handed_over(len(fed)), seconds=120)
     assert status["records"]["read"] == status["records"]["handedOver"] == len(fed)
     arrived = payloads(device.nucleus)

@@ -37,13 +37,13 @@ class Start:
         assert client is not None
         self.client = client
         log = Log(level="INFO", form="text", out=self._out, err=self._out)
-        self._component = Component(client, _parser().parse_args(["run"]), inbox, log)
+        self.component = Component(client, _parser().parse_args(["run"]), inbox, log)
         self.settings: Settings | None = None
         self._thread = threading.Thread(target=self._begin, daemon=True)
         self._thread.start()
 
     def _begin(self) -> None:
-        self.settings = self._component.first_settings()
+        self.settings = self.component.first_settings()
 
     def result(self) -> Settings:
         self._thread.join(DEADLINE_SECONDS)
@@ -111,3 +111,15 @@ def test_where_nothing_will_do_it_says_so_once_and_waits_for_what_will(nucleus: 
     assert begun.log.count("event=config_refused") == 1
     nucleus.deploy(merge={"gate": {"maxInFlight": 7}})
     assert begun.result().gate.max_in_flight == 7
+
+
+def test_a_connection_that_is_lost_before_the_nucleus_has_named_its_broker_is_made_anew_and_the_broker_asked_for(
+    nucleus: NucleusStandIn, start: Begin
+) -> None:
+    nucleus.stall_after(1)
+    begun = start(DEFAULTS)
+    eventually(lambda: len(nucleus.calls) == 1, what="it has its configuration, and asks for the broker")
+    nucleus.drop_connections()
+    nucleus.release()
+    assert begun.result().thing_name == "gateway"
+    assert begun.component.offers.endpoint == "example-ats.iot.eu-west-1.amazonaws.com"

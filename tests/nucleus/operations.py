@@ -34,12 +34,14 @@ class Operations:
         thing_name: str,
         lock: threading.Condition,
         post: Post,
+        called: Callable[[int], None],
     ) -> None:
         self._behaviour = behaviour
         self._configurations = configurations
         self._thing_name = thing_name
         self._lock = lock
         self._post = post
+        self._called = called  # with the number of calls so far
         self._update_streams: dict[Stream, tuple[str, Path]] = {}
         self._topic_streams: dict[Stream, str] = {}
         self._validation_streams: dict[Stream, str] = {}
@@ -64,6 +66,7 @@ class Operations:
         """Do one call. Raises IpcError."""
         with self._lock:
             self.calls.append(operation)
+            self._called(len(self.calls))
             if operation not in self._behaviour.operations:
                 raise IpcError(self._behaviour.unsupported, f"{operation} is not supported")
             return self._handlers[operation](stream, component, request)

@@ -87,7 +87,9 @@ class NucleusStandIn:
             thing_name=thing_name,
             lock=self._lock,
             post=lambda *event: self._server.post(*event),  # noqa: PLW0108 - the server comes after, and knows this
+            called=self._on_call,
         )
+        self._stalls_at: int | None = None
         self._server = Server(
             self.socket_path,
             kind,
@@ -167,6 +169,11 @@ class NucleusStandIn:
     def stall(self, seconds: float = FOREVER_SECONDS) -> None:
         """The daemon's one thread hangs: no call is answered, nobody gets in, no event is sent; release() ends it."""
         self._server.stall(seconds)
+
+    def stall_after(self, calls: int) -> None:
+        """Hang as by stall() once so many calls more were answered."""
+        with self._lock:
+            self._stalls_at = len(self._operations.calls) + calls
 
     def release(self) -> None:
         self._server.release()
@@ -276,6 +283,10 @@ class NucleusStandIn:
         """The operations that were called, refused ones too, in order."""
         with self._lock:
             return list(self._operations.calls)
+
+    def _on_call(self, count: int) -> None:
+        if count == self._stalls_at:
+            self._server.stall(FOREVER_SECONDS)
 
     def _identify(self, claims: dict[str, Any]) -> Identity | None:
         token, name = claims.get("authToken"), claims.get("componentName")

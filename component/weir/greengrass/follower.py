@@ -45,8 +45,10 @@ class Follower:
         self._read_at: float | None = None
         self._first_change: float | None = None  # of those that were not read yet
         self._failures = 0
-        self._watching: Answer[None] | None = None
-        self._watch_at: float | None = 0.0
+        # Where there is no configuration at all yet, there is nothing that changes. Lite does not ask for a judgement,
+        # and refuses to be asked for it; then nobody asks.
+        self._changes = _Subscription(self._watch, wake, again_after=NucleusFailed)
+        self._proposals = _Subscription(self._watch_proposals, wake, again_after=ConnectionGone)
 
     def begin(self) -> None:
         """Have changes and proposals said."""
@@ -62,39 +64,31 @@ class Follower:
             self._take(self._heard.popleft(), now)
         self._see_to_watch(now)
         self._see_to_reading(now)
-        times = [time for time in (self._read_at, self._watch_at) if time is not None]
+        times = [time for time in (self._read_at, self._changes.due, self._proposals.due) if time is not None]
         return min(times, default=None)
 
     def _take(self, what: object, now: float) -> None:
         if isinstance(what, Proposal):
             self._nucleus.judge(what.deployment, self._objection(what.configuration))
         elif what is _RESTORED:
-            self._watch_at = now  # what was watched through the old connection is watched no more
+            self._changes.make_anew(now)  # what was watched through the old connection is watched no more
+            self._proposals.make_anew(now)
         else:
             self._first_change = now if self._first_change is None else self._first_change
             self._read_at = min(now + SETTLE_SECONDS, self._first_change + LONGEST_SETTLE_SECONDS)
 
     # -- watching -----------------------------------------------------------------------------------------------------
 
-    def _see_to_watch(self, now: float) -> None:
-        if self._watching is not None and self._watching.done():
-            self._judge_watch(self._watching, now)
-        if self._watch_at is not None and self._watching is None and now >= self._watch_at:
-            self._watch_at = None
-            self._watching = self._nucleus.watch_configuration(lambda: self._hear(_CHANGED))
-            self._watching.add_done_callback(lambda _: self._wake())
-            self._nucleus.watch_proposals(self._hear)  # lite does not ask, and refuses this; then nobody asks
+    def _watch(self) -> Answer[None]:
+        return self._nucleus.watch_configuration(lambda: self._hear(_CHANGED))
 
-    def _judge_watch(self, watching: Answer[None], now: float) -> None:
-        self._watching = None
-        try:
-            watching.result(0)
-        except ConnectionGone:
-            return  # it is watched anew once there is a connection
-        except NucleusFailed:
-            self._watch_at = now + RETRY_SECONDS[-1]  # as where there is no configuration at all yet
-        else:
+    def _watch_proposals(self) -> Answer[None]:
+        return self._nucleus.watch_proposals(self._hear)
+
+    def _see_to_watch(self, now: float) -> None:
+        if self._changes.begins(now):
             self._read_at = now  # what changed before it was watched was told to nobody
+        self._proposals.begins(now)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -122,3 +116,35 @@ class Follower:
             return
         self._failures = 0
         self._accept(document)
+
+
+class _Subscription:
+    """Something that the nucleus is to tell of: asked for on each connection, and again where no answer came."""
+
+    def __init__(
+        self, make: Callable[[], Answer[None]], wake: Callable[[], None], *, again_after: type[NucleusFailed]
+    ) -> None:
+        """Ask by `make`; after a failure of the kind `again_after` that is done again."""
+        self.due: float | None = 0.0
+        self._make = make
+        self._wake = wake
+        self._again_after = again_after
+        self._answer: Answer[None] | None = None
+
+    def make_anew(self, now: float) -> None:
+        """Ask on a connection that has come up; what the old one would still say is of no interest."""
+        self.due, self._answer = now, None
+
+    def begins(self, now: float) -> bool:
+        """Do what is due; tell whether it has just begun."""
+        if self._answer is not None and self._answer.done():
+            failure = self._answer.exception(0)
+            self._answer = None
+            if isinstance(failure, self._again_after):
+                self.due = now + RETRY_SECONDS[-1]
+            return failure is None
+        if self._answer is None and self.due is not None and now >= self.due:
+            self.due = None
+            self._answer = self._make()
+            self._answer.add_done_callback(lambda _: self._wake())
+        return False

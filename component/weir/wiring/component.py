@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from weir.core.configuration import judge
 from weir.core.errors import ConfigurationRefused, Problem
-from weir.core.nucleus import Answer, NotFound, Nucleus, NucleusFailed
+from weir.core.nucleus import Answer, ConnectionGone, NotFound, Nucleus, NucleusFailed
 from weir.core.reading import known
 from weir.core.settings import Settings
 from weir.core.ways import offered
@@ -27,6 +27,7 @@ from weir.wiring import assembly, configuration
 from weir.wiring.machine import Machine
 
 NUCLEUS = "aws.greengrass.Nucleus"  # what lite understands as well
+ENDPOINT = "iotDataEndpoint"
 RETRY_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0  # for a nucleus that does not say what the configuration is, where one was kept
 SHOWN_PROBLEMS = 3
@@ -86,8 +87,6 @@ class Component:
                 self._ask(self._nucleus.connect())
                 document = self._read()
                 self.offers = offered(os.environ, self._endpoint())
-            except NotFound:
-                return {}  # a recipe without a default configuration: everything is as it is by default
             except NucleusFailed as failure:
                 if not told:
                     self._log("connect_failed", to="nucleus", reason=str(failure))
@@ -103,12 +102,18 @@ class Component:
         reading = Reading(self._nucleus, self._inbox.wake)
         while not reading.done():
             self._wait(RETRY_SECONDS)
-        return reading.result()
+        try:
+            return reading.result()
+        except NotFound:
+            return {}  # a recipe without a default configuration: everything is as it is by default
 
     def _endpoint(self) -> str | None:
         """Ask which broker the nucleus itself uses; not every nucleus tells."""
         try:
-            return str(self._ask(self._nucleus.configuration(NUCLEUS)).get("iotDataEndpoint") or "") or None
+            found = self._ask(self._nucleus.configuration(NUCLEUS, ENDPOINT))
+            return str(found.get(ENDPOINT) or "") or None
+        except ConnectionGone:
+            raise  # it may tell yet, and there might be a better way than through it
         except NucleusFailed:
             return None
 
