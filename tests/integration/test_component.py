@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -191,6 +192,19 @@ def test_what_will_not_do_is_refused_key_by_key_and_the_last_that_did_stays_in_f
     device.nucleus.deploy(merge={"gate": {"maxInFlight": 5}}, reset=["/unknown"])
     device.until(lambda s: not s["degraded"])
     assert "event=recovered reason=configRefused" in device.log()
+
+
+def test_what_was_refused_for_a_file_is_applied_once_the_file_is_there(tmp_path: Path, lite: NucleusStandIn) -> None:
+    with contextlib.closing(ComponentDevice(tmp_path, lite)) as device:
+        device.begin()
+        merge = {"report": {"metricsFile": "later/weir.prom"}}
+        lite.deploy(merge=merge)
+        device.until(lambda s: s["degraded"])
+        (tmp_path / "later").mkdir()
+        lite.deploy(merge=merge)  # which changes nothing, and has it read again as it is now and then in any case
+        device.until(lambda s: not s["degraded"])
+        eventually((tmp_path / "later" / "weir.prom").exists, what="the metrics are written")
+        assert device.log().count("event=config_refused") == 1
 
 
 def texts_of_check(device: ComponentDevice, document: dict[str, Any]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.conditions import DEADLINE_SECONDS
 from tests.contract.ipc_bench import ALLOWED, COMPONENT
 from tests.nucleus import CLASSIC, KINDS, LITE, NucleusStandIn
 from weir.core.nucleus import Answer, ConnectionGone, NotFound, NotSent, NucleusFailed, Proposal
+from weir.transports import nucleus
 from weir.transports.nucleus import NucleusClient, door
 
 CONFIGURATION = {"accessControl": ALLOWED, "mode": "fifo", "limit": 3, "ratio": 2.5, "streams": {"vitals": {"qos": 1}}}
@@ -71,6 +74,19 @@ def test_the_door_is_found_in_the_environment_and_tells_the_nuclei_apart(driven:
     assert driven.standin.token not in repr(found)
     assert door({}) is None
     assert door({"SVCUID": "x"}) is None
+
+
+def test_the_name_that_it_shows_is_that_of_the_recipe() -> None:
+    recipe = json.loads((Path(__file__).resolve().parents[2] / "recipe.json").read_text(encoding="utf-8"))
+    assert recipe["ComponentName"] == nucleus.COMPONENT
+
+
+def test_one_key_of_a_configuration_is_a_map_as_it_is_or_the_key_with_its_value(driven: Driven) -> None:
+    assert driven.client.configuration(key="streams").result() == {"vitals": {"qos": 1}}
+    assert driven.client.configuration(key="limit").result() == {"limit": 3}
+    assert driven.client.configuration("other", "key").result() == {"key": "value"}
+    with pytest.raises(NotFound):
+        driven.client.configuration(key="nothing").result()
 
 
 def test_a_configuration_is_read_before_any_loop_runs(driven: Driven) -> None:

@@ -171,7 +171,7 @@ class Component:
         return None
 
     def _accept(self, document: Document) -> None:
-        if self._machine is None or document == self._refused:
+        if self._machine is None:
             return
         if document == self._document:
             self._refused, self._problems = None, []  # back to what is in force
@@ -192,7 +192,7 @@ class Component:
         self._refused, self._problems = None, []
 
     def _refuse(self, document: Document, problems: list[Problem]) -> None:
-        if document == self._refused:
+        if (document, problems) == (self._refused, self._problems):
             return  # it was said
         self._refused, self._problems = document, problems
         for problem in problems:
