@@ -1,8 +1,8 @@
 """The durable state of one forwarder: one connection, one transaction a commit.
 
-Owns the database: opening it, reading the backlog from it, writing a commit into it. Knows nothing of queues, sources
-or brokers. After any failure the outcome of a commit is unknown (an fsync that failed once may succeed the next time
-without having written): the store must be closed and opened again, and everything reloaded from it.
+Owns the database once it is open: reading the backlog from it, writing a commit into it. Knows nothing of queues,
+sources or brokers. After any failure the outcome of a commit is unknown (an fsync that failed once may succeed the
+next time without having written): the store must be closed and opened again, and everything reloaded from it.
 """
 
 from __future__ import annotations
@@ -10,27 +10,25 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from weir.core.changes import Change, StoreState, StreamState
-from weir.core.errors import StoreFailed, StoreUnusable
+from weir.core.errors import StoreFailed
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.store import rows
-from weir.store.connection import check_pages, configure, or_closed, translated
+from weir.store.connection import or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.files import FileTable
+from weir.store.opening import Clock, open_database
 from weir.store.quarantine import Quarantine
-from weir.store.schema import COLUMNS, LAW, SCHEMA, SEQ_MASK, STREAM_SHIFT, VERSION
+from weir.store.schema import COLUMNS, LAW, SEQ_MASK, STREAM_SHIFT
 
 PAGE_BYTES = 4096
 CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
-
-Clock = Callable[[], float]
 
 
 class Store:
@@ -50,71 +48,16 @@ class Store:
         `moved_aside` says where to. Without `mend` a damaged one is left alone. Where `doubted`, every page of it is
         checked. Raises `StoreUnusable` for a database of a newer version, or a damaged one that is left alone.
         """
-        self._mend = mend
-        self._doubted = doubted
         self.directory = directory
-        self.moved_aside: Path | None = None
         self._clock = clock
         self._boot_noted = False
         self._bytes_written = 0
-        self._database = self._open()
+        self._database, self.moved_aside = open_database(directory, clock, mend=mend, doubted=doubted)
         self._files = FileTable(self._database)
         directory.keep_reserve()
         with or_closed(self._database), translated():
             self.quarantine = Quarantine(self._database, quarantine_max_bytes)
             self._bytes_written = self._one("SELECT bytes_written FROM store")
-
-    # -- opening ------------------------------------------------------------------------------------------------------
-
-    def _open(self) -> sqlite3.Connection:
-        if self.directory.has_only_log():
-            self._set_database_aside()
-        try:
-            return self._open_or_create()
-        except sqlite3.OperationalError as error:  # the disk or the directory, not what lies in the file
-            message = f"{self.directory.database}: {error}"
-            raise StoreFailed(message) from error
-        except sqlite3.DatabaseError:
-            pass  # it was moved aside
-        with translated():
-            return self._open_or_create()
-
-    def _open_or_create(self) -> sqlite3.Connection:
-        self.directory.make_database()
-        database = sqlite3.connect(self.directory.database, isolation_level=None)
-        with or_closed(database):
-            try:
-                configure(database)
-                version = database.execute("PRAGMA user_version").fetchone()[0]
-                if self._doubted:
-                    check_pages(database)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._set_database_aside()  # before it is closed, for SQLite then deletes its log
-                raise
-            if version > VERSION:
-                path = self.directory.database
-                message = f"{path} has store version {version}, this Weir reads {VERSION}; upgrade Weir"
-                raise StoreUnusable(message)
-            if not version:
-                self._create(database)
-        return database
-
-    def _set_database_aside(self) -> None:
-        if not self._mend:
-            raise StoreUnusable(f"{self.directory.database} is damaged; `weir run` sets it aside and begins a new one")
-        self.moved_aside = self.directory.move_aside()
-
-    def _create(self, database: sqlite3.Connection) -> None:
-        database.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
-            database.execute(statement)
-        database.execute(
-            "INSERT INTO store (id, epoch, epoch_since, clean, boot, state_lost) VALUES (1, ?, ?, 1, ?, ?)",
-            (uuid.uuid4().hex, self._clock(), boot_id(), int(self.moved_aside is not None)),
-        )
-        database.execute("COMMIT")
 
     def state(self) -> StoreState:
         """Say what is true of the store as a whole."""
