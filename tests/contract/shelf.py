@@ -23,6 +23,7 @@ from weir.core.ports import Reject
 from weir.core.positions import FilePosition
 from weir.core.span import Span
 from weir.store.directory import StateDirectory, own
+from weir.store.seals import teach
 from weir.store.store import Store
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def loss(records: int, *, reason: str = "queueFullFront", at: float = 1_700_000_
 def rows(path: Path) -> Iterator[sqlite3.Connection]:
     """Look into the database of a store that is closed, or change it behind its back."""
     database = sqlite3.connect(path / "weir.db", isolation_level=None)
+    teach(database)
     try:
         yield database
     finally:

@@ -22,6 +22,7 @@ from tests.broker import Broker
 from tests.certificates import make_certificates
 from tests.conditions import eventually
 from tests.device import Device, environment
+from weir.store import seals
 
 BACKLOG = 3_000
 
@@ -190,20 +191,25 @@ def test_with_no_state_everything_is_zero_and_nothing_is_made(tmp_path: Path) ->
     assert not device.state.exists()
 
 
+def change(device: Device, statement: str, *values: object) -> None:
+    """Change a state as a bug of ours would do it: with checksums that are right."""
+    with sqlite3.connect(device.state / "weir.db") as database:
+        seals.teach(database)
+        database.execute(statement, values)
+        for table in ("stream", "loss"):
+            seals.seal(database, table)
+    database.close()
+
+
 def test_a_broken_law_is_told_with_its_exit_code(device: Device) -> None:
     fill(device, 100)
     device.start(streams__telemetry__queue__mode=3)
     device.until(lambda s: s["records"]["pending"] == 100)
     assert device.terminate() == 0
-    with sqlite3.connect(device.state / "weir.db") as database:
-        database.execute("UPDATE stream SET read = read + 1")
-    database.close()
+    change(device, "UPDATE stream SET read = read + 1")
     answer = device.ask("status", "--json")
     assert (answer.returncode, json.loads(answer.stdout)["records"]["balanced"]) == (1, False)
-    with sqlite3.connect(device.state / "weir.db") as database:
-        database.execute("UPDATE stream SET delivered = delivered + 1, pending = pending - 1, read = read + 1")
-        database.execute("UPDATE stream SET delivered = delivered + 1, read = read - 1")
-    database.close()
+    change(device, "UPDATE stream SET delivered = delivered + 2, pending = pending - 1")
     assert device.ask("status").returncode == 0  # the counters add up among themselves
     answer = device.ask("status", "--verify")
     assert answer.returncode == 1
@@ -215,9 +221,7 @@ def test_a_broken_law_is_told_by_the_process_that_runs_too(device: Device) -> No
     device.start(streams__telemetry__queue__mode=3)
     device.until(lambda s: s["records"]["pending"] == 100)
     device.kill()
-    with sqlite3.connect(device.state / "weir.db") as database:
-        database.execute("UPDATE stream SET delivered = delivered + 1")
-    database.close()
+    change(device, "UPDATE stream SET delivered = delivered + 1")
     device.start(streams__telemetry__queue__mode=3)
     eventually(lambda: json.loads(device.ask("status", "--json").stdout)["running"], what="it runs")
     answer = device.ask("status", "--json", "--verify")
@@ -236,10 +240,8 @@ def test_names_that_a_terminal_would_act_on_are_shown_and_do_nothing(device: Dev
     assert device.terminate() == 0
     for line in device.log().splitlines():
         assert line.isprintable(), repr(line)
-    with sqlite3.connect(device.state / "weir.db") as database:
-        database.execute("UPDATE stream SET name = ?", ("\x1b]0;evil\x07\n\u202e",))
-        database.execute("INSERT INTO loss VALUES (1, ?, 'queueFullFront', 1, 2, 3, 4)", ("topic\x9b2J\n",))
-    database.close()
+    change(device, "UPDATE stream SET name = ?", "\x1b]0;evil\x07\n\u202e")
+    change(device, "INSERT INTO loss VALUES (1, ?, 'queueFullFront', 1, 2, 3, 4, 0)", "topic\x9b2J\n")
     for command in ("status", "losses"):
         shown = device.ask(command).stdout
         assert "evil" in shown

@@ -11,6 +11,22 @@ from collections.abc import Iterator
 
 from weir.core.errors import StoreDamaged, StoreFailed
 
+# What an OperationalError says when it is the disk, the system, or what we did; all else it says is of what lies in
+# the file, as a table that is not there.
+_NOT_OF_THE_FILE = (
+    "disk i/o",
+    "is full",
+    "unable to open",
+    "locked",
+    "readonly",
+    "permission",
+    "protocol",
+    "interrupted",
+    "transaction",
+    "out of memory",
+)
+_KINDS = (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.DataError)
+
 
 @contextlib.contextmanager
 def or_closed(database: sqlite3.Connection) -> Iterator[None]:
@@ -43,10 +59,20 @@ def configure(database: sqlite3.Connection) -> None:
 
 
 def check_pages(database: sqlite3.Connection) -> None:
-    """Check every page. Raises `sqlite3.DatabaseError` for a damaged one."""
-    found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    """Check every page, and every index against its table. Raises `StoreDamaged`."""
+    found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
-        raise sqlite3.DatabaseError(found)
+        raise StoreDamaged(" ".join(str(found).split()))
+
+
+@contextlib.contextmanager
+def decoded(what: str) -> Iterator[None]:
+    """Raise what cannot be made of a row as `StoreDamaged`: nothing but such rows was ever written."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
+        message = f"a row of the table {what} makes no sense ({type(error).__name__}: {error})"
+        raise StoreDamaged(message) from error
 
 
 @contextlib.contextmanager
@@ -56,5 +82,13 @@ def translated() -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         message = f"{type(error).__name__}: {error}"
-        kind = StoreDamaged if type(error) is sqlite3.DatabaseError else StoreFailed
+        kind = StoreDamaged if is_damage(error) else StoreFailed
         raise kind(message) from error
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether it is what lies in the file that is wrong."""
+    if type(error) is sqlite3.DatabaseError:
+        return True
+    text = str(error).lower()
+    return isinstance(error, _KINDS) and not any(part in text for part in _NOT_OF_THE_FILE)

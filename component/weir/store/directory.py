@@ -1,7 +1,8 @@
 """The state directory: its place, its lock, its reserve.
 
 Owns what lies beside the database: the lock that makes one process the owner, and a pre-allocated file that is given up
-when the disk is full, so that a full disk can still be counted on. Knows nothing of SQL.
+when the disk is full, so that a full disk can still be counted on; and how another database takes the place of one that
+cannot be used, so that a crash at any point leaves the one or the other. Knows nothing of SQL.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ DATABASE = "weir.db"
 LOCK = "lock"
 RESERVE = "reserve"
 RESERVE_BYTES = 1 << 20
+BUILDING = "weir.db.building"
+NEXT = "weir.db.next"
+ASIDE = "weir.db.corrupt-"
+MOST_ASIDE = 3
 LOCK_POLL_SECONDS = 0.05
 
 
@@ -36,13 +41,20 @@ class StateDirectory:
 
     def make_database(self) -> None:
         """Make an empty file for the database if there is none; what SQLite puts beside it takes over its mode."""
+        self.make(self.database)
+
+    def make(self, path: Path) -> None:
+        """Make an empty file that nobody else may read, if there is none."""
         with contextlib.suppress(FileExistsError):
-            os.close(_private(self.database, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            os.close(_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+
+    def has_database(self) -> bool:
+        """Tell whether there is anything of a database."""
+        return self.database.exists() and self.database.stat().st_size > 0
 
     def has_only_log(self) -> bool:
         """Tell whether the database is gone and its log is not: SQLite would delete it."""
-        log = Path(f"{self.database}-wal")
-        return log.exists() and not (self.database.exists() and self.database.stat().st_size)
+        return Path(f"{self.database}-wal").exists() and not self.has_database()
 
     def free_bytes(self) -> int:
         """Count the bytes that an unprivileged process may still write on this disk."""
@@ -71,13 +83,53 @@ class StateDirectory:
             return False
         return True
 
-    def move_aside(self) -> Path:
-        """Rename a database that cannot be read, and what belongs to it; nothing is ever deleted."""
-        aside = self.path / f"weir.db.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
-        for suffix in ("", "-wal", "-shm"):
+    # -- one database in the place of another -------------------------------------------------------------------------
+
+    @property
+    def building(self) -> Path:
+        """Give the path at which a database is built; whatever lies there is not finished."""
+        return self.path / BUILDING
+
+    def offer(self) -> None:
+        """Say that the database that was built is finished; `replace` can put it in its place, now or after a crash."""
+        file = os.open(self.building, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+        self.building.rename(self.path / NEXT)
+        self._sync()
+
+    def replace(self) -> Path | None:
+        """Put a finished database in the place of the one that cannot be used, which is renamed; say to what.
+
+        Only so many of these are kept, the latest: a disk that goes on failing must not be filled with them.
+        """
+        following = self.path / NEXT
+        if not following.exists():
+            return None
+        aside = self.path / f"{ASIDE}{_moment(following.stat().st_mtime_ns)}"
+        for suffix in ("-wal", "-shm", "-journal", ""):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.database}{suffix}").rename(f"{aside}{suffix}")
-        return aside
+        self._sync()
+        following.rename(self.database)
+        self._sync()
+        self._forget_old()
+        return aside if aside.exists() or Path(f"{aside}-wal").exists() else None
+
+    def _forget_old(self) -> None:
+        names = sorted({path.name.removesuffix("-wal") for path in self.path.glob(f"{ASIDE}*")})
+        for name in names[:-MOST_ASIDE]:
+            for path in self.path.glob(f"{name}*"):
+                path.unlink()
+
+    def _sync(self) -> None:
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -115,6 +167,12 @@ def _private(path: Path, flags: int) -> int:
     file = os.open(path, flags | os.O_CLOEXEC, 0o600)
     os.fchmod(file, 0o600)
     return file
+
+
+def _moment(nanoseconds: int) -> str:
+    """Name a moment so that names sort by time."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{rest:09}Z"
 
 
 def _locked(lock: int) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 from weir.core.changes import Change
 from weir.core.positions import FilePosition
-from weir.store import rows
+from weir.store import rows, seals
+from weir.store.connection import decoded
 
 HOT_FILES = 16  # so many positions lie in the stream's row
 FOUND_FILES = 64  # so many files of the backlog are remembered
@@ -32,8 +33,7 @@ class FileTable:
 
     def load(self, stream: int, positions: list[Any]) -> list[FilePosition]:
         """Load the files of a stream; `positions` is what the stream's row says of some of them."""
-        found = self._database.execute("SELECT * FROM file WHERE stream = ?", (stream,))
-        known = {row[0]: rows.file_of(row) for row in found}
+        known = {file.number: file for file in self._read("stream = ?", stream)}
         hot = self._hot[stream] = {}
         for position in positions:
             if file := known.get(position[0]):
@@ -47,11 +47,14 @@ class FileTable:
         if number not in self._found:
             if len(self._found) >= FOUND_FILES:
                 self._found.clear()
-            row = self._database.execute("SELECT * FROM file WHERE id = ?", (number,)).fetchone()
-            if row is None:
-                return None
-            self._found[number] = rows.file_of(row)
-        return self._found[number]
+            for file in self._read("id = ?", number):
+                self._found[number] = file
+        return self._found.get(number)
+
+    def _read(self, where: str, value: int) -> list[FilePosition]:
+        found = self._database.execute(f"SELECT {seals.SEALED['file']}, crc FROM file WHERE {where}", (value,))
+        with decoded("file"):
+            return [rows.file_of(seals.unsealed("file", row)) for row in found]
 
     def hot(self, stream: int) -> list[Any]:
         """Give what the stream's row is to say of the files that are read just now."""
@@ -75,13 +78,17 @@ class FileTable:
     def _write_identity(self, file: FilePosition) -> None:
         row = rows.file_row(file)
         if not file.number:
-            cursor = self._database.execute(f"INSERT INTO file VALUES (NULL{',?' * len(row)})", row)
-            file.number = cursor.lastrowid or 0
+            file.number = self._insert(None, row)
         elif self._identities.get(file.number) != row[:_IDENTITY]:
             self._write_whole(file)
         self._identities[file.number] = row[:_IDENTITY]
 
     def _write_whole(self, file: FilePosition) -> None:
         self._identities.pop(file.number, None)
-        row = (file.number, *rows.file_row(file))
-        self._database.execute(f"INSERT OR REPLACE INTO file VALUES (?{',?' * (len(row) - 1)})", row)
+        self._insert(file.number, rows.file_row(file))
+
+    def _insert(self, number: int | None, row: rows.Row) -> int:
+        statement = f"INSERT OR REPLACE INTO file ({seals.SEALED['file']}) VALUES (?{',?' * len(row)})"
+        number = self._database.execute(statement, (number, *row)).lastrowid or 0
+        seals.seal(self._database, "file", "id = ?", (number,))
+        return number

@@ -1,6 +1,7 @@
-"""How the database is opened: made if there is none, and set aside for a new one where it is damaged.
+"""How the database is opened: made if there is none, and replaced by a new one where it is damaged.
 
-Owns the way from a directory to a connection that can be used. Knows nothing of what is read or written afterwards.
+Owns the way from a directory to a connection that can be used, and the order of steps that makes a crash in any of
+them harmless. Knows nothing of what is read or written afterwards.
 """
 
 from __future__ import annotations
@@ -8,22 +9,36 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from weir.core.errors import StoreFailed, StoreUnusable
-from weir.store.connection import check_pages, configure, or_closed, translated
+from weir.core.errors import StoreDamaged, StoreFailed, StoreUnusable
+from weir.store import seals
+from weir.store.connection import configure, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
-from weir.store.schema import SCHEMA, VERSION
+from weir.store.inspection import has_checksums, inspect
+from weir.store.salvage import salvage
+from weir.store.schema import ADDED, NUMBER, SCHEMA
+from weir.store.witness import Told, Witness
 
 Clock = Callable[[], float]
 
 
+class Recovery(NamedTuple):
+    """Why the state began anew, where the damaged one lies (None if there was nothing left), what was saved of it."""
+
+    reason: str
+    aside: Path | None
+    records: int
+
+
 class Opened(NamedTuple):
-    """A database in use, and where the one lies that was set aside for it."""
+    """A database in use, with its witness, and the recovery if there was one."""
 
     database: sqlite3.Connection
-    moved_aside: Path | None
+    witness: Witness
+    recovery: Recovery | None
 
 
 def open_database(directory: StateDirectory, clock: Clock, *, mend: bool, doubted: bool) -> Opened:
@@ -31,63 +46,102 @@ def open_database(directory: StateDirectory, clock: Clock, *, mend: bool, doubte
 
     Raises `StoreFailed`, and `StoreUnusable` for a newer version or a damaged database that is left alone.
     """
-    return _Opening(directory, clock, mend=mend, doubted=doubted).open()
-
-
-class _Opening:
-    def __init__(self, directory: StateDirectory, clock: Clock, *, mend: bool, doubted: bool) -> None:
-        self._directory = directory
-        self._clock = clock
-        self._mend = mend
-        self._doubted = doubted
-        self._moved_aside: Path | None = None
-
-    def open(self) -> Opened:
-        if self._directory.has_only_log():
-            self._set_aside()
-        try:
-            return Opened(self._open_or_create(), self._moved_aside)
-        except sqlite3.OperationalError as error:  # the disk or the directory, not what lies in the file
-            message = f"{self._directory.database}: {error}"
-            raise StoreFailed(message) from error
-        except sqlite3.DatabaseError:
-            pass  # it was moved aside
+    try:
         with translated():
-            return Opened(self._open_or_create(), self._moved_aside)
+            return _open(directory, clock, mend=mend, doubted=doubted)
+    except StoreFailed as error:
+        if "full" in str(error):
+            directory.spend_reserve()
+        raise type(error)(f"{directory.database}: {error}") from error
 
-    def _open_or_create(self) -> sqlite3.Connection:
-        self._directory.make_database()
-        database = sqlite3.connect(self._directory.database, isolation_level=None)
-        with or_closed(database):
-            try:
-                configure(database)
-                version = database.execute("PRAGMA user_version").fetchone()[0]
-                if self._doubted:
-                    check_pages(database)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._set_aside()  # before it is closed, for SQLite then deletes its log
-                raise
-            if version > VERSION:
-                path = self._directory.database
-                message = f"{path} has store version {version}, this Weir reads {VERSION}; upgrade Weir"
-                raise StoreUnusable(message)
-            if not version:
-                self._create(database)
-        return database
 
-    def _set_aside(self) -> None:
-        if not self._mend:
-            raise StoreUnusable(f"{self._directory.database} is damaged; `weir run` sets it aside and begins a new one")
-        self._moved_aside = self._directory.move_aside()
+def _open(directory: StateDirectory, clock: Clock, *, mend: bool, doubted: bool) -> Opened:
+    recovery = None
+    directory.replace()  # if a crash came between
+    witness = Witness(directory.path)
+    damage = _damage(directory, witness.told, doubted=doubted, law=mend)
+    if damage is not None:
+        if not mend:
+            message = f"{directory.database} is damaged ({damage}); `weir run` sets it aside and begins a new one"
+            raise StoreUnusable(message)
+        recovery = _begin_anew(directory, clock, witness.told, damage)
+    database = _connect(directory, clock)
+    with or_closed(database):
+        if mend or witness.told is not None:  # who only looks leaves nothing behind
+            _tell(database, witness)
+    return Opened(database, witness, recovery)
 
-    def _create(self, database: sqlite3.Connection) -> None:
-        database.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
-            database.execute(statement)
-        database.execute(
-            "INSERT INTO store (id, epoch, epoch_since, clean, boot, state_lost) VALUES (1, ?, ?, 1, ?, ?)",
-            (uuid.uuid4().hex, self._clock(), boot_id(), int(self._moved_aside is not None)),
-        )
-        database.execute("COMMIT")
+
+def _damage(directory: StateDirectory, told: Told | None, *, doubted: bool, law: bool) -> str | None:
+    """Say what is wrong with the database; None if nothing is found."""
+    if directory.has_only_log():
+        return "its log is there, and it is not"
+    if not directory.has_database():
+        return None if told is None else "it is not there any more"
+    if Path(f"{directory.database}-journal").exists():
+        return None  # it was being made, and there is nothing in it yet
+    try:
+        with translated():
+            inspect(directory.database, told, doubted=doubted, law=law)
+    except StoreDamaged as damage:
+        return str(damage)
+    return None
+
+
+def _connect(directory: StateDirectory, clock: Clock) -> sqlite3.Connection:
+    directory.make_database()
+    database = sqlite3.connect(directory.database, isolation_level=None)
+    with or_closed(database):
+        configure(database)
+        seals.teach(database)
+        if not database.execute("PRAGMA user_version").fetchone()[0]:
+            _create(database, clock, lost=0)
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # its tables are not only in the log
+        elif not has_checksums(database):
+            _add_checksums(database)
+    return database
+
+
+def _create(database: sqlite3.Connection, clock: Clock, *, lost: int) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for statement in SCHEMA.split(";"):
+        database.execute(statement)
+    database.execute(
+        "INSERT INTO store (id, epoch, epoch_since, clean, boot, state_lost) VALUES (1, ?, ?, 1, ?, ?)",
+        (uuid.uuid4().hex, clock(), boot_id(), lost),
+    )
+    seals.seal(database, "store")
+    database.execute("COMMIT")
+
+
+def _add_checksums(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for statement in ADDED:
+        database.execute(statement)
+    for table in seals.SEALED:
+        seals.seal(database, table)
+    database.execute("COMMIT")
+
+
+def _tell(database: sqlite3.Connection, witness: Witness) -> None:
+    epoch, lost = database.execute("SELECT epoch, state_lost FROM store").fetchone()
+    streams = dict(database.execute("SELECT id, name FROM stream").fetchall())
+    witness.begin(Told(epoch, database.execute(NUMBER).fetchone()[0], lost, streams))
+
+
+def _begin_anew(directory: StateDirectory, clock: Clock, told: Told | None, damage: str) -> Recovery:
+    """Build a database with what can be saved of the damaged one, and put it in its place."""
+    directory.building.unlink(missing_ok=True)
+    directory.make(directory.building)
+    try:
+        with closing(sqlite3.connect(directory.building, isolation_level=None)) as database:
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=MEMORY"):  # nothing before it is done
+                database.execute(f"PRAGMA {pragma}").fetchall()
+            seals.teach(database)
+            _create(database, clock, lost=1 + (told.lost if told is not None else 0))
+            records = salvage(directory.database, database, told)
+    except BaseException:
+        directory.building.unlink(missing_ok=True)  # its room may be what is lacking
+        raise
+    directory.offer()
+    return Recovery(damage, directory.replace(), records)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from weir.core.changes import SetAside
 from weir.core.quarantine import Entry, Held
-from weir.store import rows
-from weir.store.connection import translated
+from weir.store import rows, seals
+from weir.store.connection import decoded, translated
 
 ROW_BYTES = 200  # what a row costs beside the record in it and the name of its file
 
@@ -21,6 +21,7 @@ _ENTRY = (
     "SELECT quarantine.id, record, name, at, reason, detail, topic, file_name, place, size, length(body)"
     " FROM quarantine JOIN stream ON stream.id = quarantine.stream"
 )
+_KINDS = (int, bytes, str, float, str, str, str, bytes, int, int, int)  # of the columns of an entry
 _COST = f"coalesce(sum(length(body) + length(file_name) + {ROW_BYTES}), 0)"
 
 
@@ -40,6 +41,7 @@ class Quarantine:
         left_out = sum(not self._keep(stream, entry) for entry in entries)
         if left_out:
             self._database.execute("UPDATE store SET not_kept = not_kept + ?", (left_out,))
+            seals.seal(self._database, "store")
 
     def _keep(self, stream: int, entry: SetAside) -> bool:
         file = entry.reject.file
@@ -59,8 +61,8 @@ class Quarantine:
         """Take over a row of the backlog that is not what was written, whatever its size."""
         taken = self._database.execute(
             f"INSERT INTO quarantine ({_COLUMNS})"
-            " SELECT x'', ?, ?, 'corrupt', ?, '', chunk.file, coalesce(name, x''), \"offset\", length(body), x'', crc,"
-            " body FROM chunk LEFT JOIN file ON file.id = chunk.file WHERE chunk.id = ?",
+            " SELECT x'', ?, ?, 'corrupt', ?, '', chunk.file, coalesce(name, x''), \"offset\", length(body), x'',"
+            " chunk.crc, body FROM chunk LEFT JOIN file ON file.id = chunk.file WHERE chunk.id = ?",
             (stream, at, f"a row of {left} records is not what was written", chunk),
         )
         self._database.execute("DELETE FROM chunk WHERE id = ?", (chunk,))
@@ -97,7 +99,8 @@ class Quarantine:
     def _entries(self, where: str, *values: int, most: int) -> list[Entry]:
         with translated():
             found = self._database.execute(f"{_ENTRY} WHERE {where} ORDER BY quarantine.id LIMIT ?", (*values, most))
-            return [Entry(*row) for row in found]
+        with decoded("quarantine"):
+            return [_entry(row) for row in found]
 
     def piece(self, number: int, offset: int, size: int) -> bytes:
         """Give a part of what was kept."""
@@ -105,17 +108,26 @@ class Quarantine:
             row = self._database.execute(
                 "SELECT substr(body, ?, ?) FROM quarantine WHERE id = ?", (offset + 1, size, number)
             ).fetchone()
-        return bytes(row[0]) if row else b""
+        with decoded("quarantine"):
+            return bytes(memoryview(row[0])) if row else b""
 
     def bodies(self, numbers: Sequence[int]) -> dict[int, bytes]:
         """Give what was kept of these entries, but for what is not as it was written."""
         with translated():
             found = self._database.execute(f"SELECT id, crc, body FROM quarantine WHERE {_among(numbers)}", numbers)
-            return {number: body for number, crc, body in found if zlib.crc32(body) == crc}
+            with decoded("quarantine"):
+                return {number: body for number, crc, body in found if zlib.crc32(body) == crc}
 
     def _one(self, statement: str, *values: int) -> int:
         found: int = self._database.execute(statement, values).fetchone()[0]
         return found
+
+
+def _entry(row: rows.Row) -> Entry:
+    """Make an entry of a row. Raises ValueError for what cannot have been written."""
+    if any(not isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
+        raise ValueError("a value is of a wrong type")
+    return Entry(*row)
 
 
 def _among(numbers: Sequence[int]) -> str:

@@ -13,6 +13,9 @@ Weir tables and columns are only added.
     loss        what was dropped, by stream, topic and reason
     quarantine  one row a record that was set aside, with the name of its file, which may be forgotten by then; its id
                 is never used again, since people name entries by it. `not_kept` of `store` counts those without a row
+
+`crc` is the checksum of all else in the row. `writes` of `store` counts the transactions that no stream counts, so that
+it and all `commits` together number the transactions of an epoch.
 """
 
 from __future__ import annotations
@@ -45,20 +48,20 @@ CREATE TABLE store (
     possible_twins INTEGER NOT NULL DEFAULT 0, state_lost INTEGER NOT NULL DEFAULT 0,
     thing TEXT NOT NULL DEFAULT '', duplicate_bound INTEGER NOT NULL DEFAULT 0,
     unanswered INTEGER NOT NULL DEFAULT 0, bytes_written INTEGER NOT NULL DEFAULT 0,
-    not_kept INTEGER NOT NULL DEFAULT 0
+    not_kept INTEGER NOT NULL DEFAULT 0, writes INTEGER NOT NULL DEFAULT 0, crc INTEGER
 ) STRICT;
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, mode TEXT, commits INTEGER NOT NULL DEFAULT 0,
     updated REAL NOT NULL DEFAULT 0,
     sequence INTEGER NOT NULL DEFAULT 0, backlog_bytes INTEGER NOT NULL DEFAULT 0,
     {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in COLUMNS)},
-    positions TEXT NOT NULL DEFAULT '[]'
+    positions TEXT NOT NULL DEFAULT '[]', crc INTEGER
 ) STRICT;
 CREATE TABLE file (
     id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, name BLOB NOT NULL,
     inode INTEGER NOT NULL, birth INTEGER, head BLOB NOT NULL, head_length INTEGER NOT NULL,
     generation INTEGER NOT NULL, format TEXT NOT NULL, gone_since REAL,
-    position INTEGER NOT NULL, tail BLOB NOT NULL, beyond TEXT NOT NULL, rungs TEXT NOT NULL
+    position INTEGER NOT NULL, tail BLOB NOT NULL, beyond TEXT NOT NULL, rungs TEXT NOT NULL, crc INTEGER
 ) STRICT;
 CREATE TABLE chunk (
     id INTEGER PRIMARY KEY, n INTEGER NOT NULL, file INTEGER NOT NULL, "offset" INTEGER NOT NULL, at REAL NOT NULL,
@@ -67,11 +70,11 @@ CREATE TABLE chunk (
 CREATE INDEX chunk_file ON chunk (file) WHERE file > 0;
 CREATE TABLE cut (
     id INTEGER PRIMARY KEY, removed INTEGER NOT NULL, settled TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0, crc INTEGER
 ) STRICT;
 CREATE TABLE loss (
     stream INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
-    first REAL NOT NULL, last REAL NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    first REAL NOT NULL, last REAL NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL, crc INTEGER,
     PRIMARY KEY (stream, topic, reason)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE quarantine (
@@ -83,6 +86,13 @@ CREATE TABLE quarantine (
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
+
+# What version 1 has got since it was first used: older stores get it when they are opened.
+ADDED = (
+    "ALTER TABLE store ADD COLUMN writes INTEGER NOT NULL DEFAULT 0",
+    *(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in ("store", "stream", "file", "cut", "loss")),
+)
+NUMBER = "SELECT writes + (SELECT coalesce(sum(commits), 0) FROM stream) FROM store"
 
 # The law in full: what the counters say is gone, against what the rows of the backlog hold. One row a stream; the law
 # holds where `unaccounted` and `miscounted` are both 0.

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from weir.core.changes import Change, StoreState, StreamState
-from weir.core.errors import StoreFailed
+from weir.core.errors import StoreDamaged, StoreFailed
 from weir.core.line import Gap, Loaded
 from weir.core.positions import FilePosition
 from weir.core.span import Span
-from weir.store import rows
-from weir.store.connection import or_closed, translated
+from weir.store import rows, seals
+from weir.store.connection import decoded, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.files import FileTable
 from weir.store.opening import Clock, open_database
 from weir.store.quarantine import Quarantine
-from weir.store.schema import COLUMNS, LAW, SEQ_MASK, STREAM_SHIFT
+from weir.store.schema import COLUMNS, LAW, NUMBER, SEQ_MASK, STREAM_SHIFT
 
 PAGE_BYTES = 4096
+CUT = ", ".join(f"cut.{name}" for name in seals.SEALED["cut"].split(", "))
 CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
 
 
@@ -45,19 +46,21 @@ class Store:
     ) -> None:
         """Open the database in a directory that this process owns; a damaged one is moved aside for a new one.
 
-        `moved_aside` says where to. Without `mend` a damaged one is left alone. Where `doubted`, every page of it is
-        checked. Raises `StoreUnusable` for a database of a newer version, or a damaged one that is left alone.
+        `recovery` says why and where to. Without `mend` a damaged one is left alone. Where `doubted`, everything in it
+        is checked. Raises `StoreUnusable` for a database of a newer version, or a damaged one that is left alone.
         """
         self.directory = directory
         self._clock = clock
         self._boot_noted = False
         self._bytes_written = 0
-        self._database, self.moved_aside = open_database(directory, clock, mend=mend, doubted=doubted)
+        self._database, self._witness, self.recovery = open_database(directory, clock, mend=mend, doubted=doubted)
+        self._streams: dict[int, str] = {}
         self._files = FileTable(self._database)
         directory.keep_reserve()
         with or_closed(self._database), translated():
             self.quarantine = Quarantine(self._database, quarantine_max_bytes)
             self._bytes_written = self._one("SELECT bytes_written FROM store")
+            self._streams.update(self._database.execute("SELECT id, name FROM stream"))
 
     def state(self) -> StoreState:
         """Say what is true of the store as a whole."""
@@ -66,7 +69,8 @@ class Store:
                 "SELECT epoch, epoch_since, clean, boot, thing, possible_twins, state_lost, duplicate_bound, unanswered"
                 " FROM store"
             ).fetchone()
-        epoch, since, clean, boot, thing, twins, lost, bound, unanswered = row
+        with decoded("store"):
+            epoch, since, clean, boot, thing, twins, lost, bound, unanswered = row
         return StoreState(
             epoch=epoch,
             epoch_since=since,
@@ -87,10 +91,11 @@ class Store:
         twice as the settings of that run allowed.
         """
         with self._room_to_count(), self._transaction():
-            self._database.execute(
-                "UPDATE store SET possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
+            self._note(
+                "possible_twins = possible_twins + CASE clean WHEN 0 THEN duplicate_bound ELSE 0 END,"
                 " clean = 0, thing = ?, duplicate_bound = ?",
-                (thing, duplicate_bound),
+                thing,
+                duplicate_bound,
             )
             self._note_modes(modes)
 
@@ -100,7 +105,7 @@ class Store:
         The larger bound of the two counts for this run, since records of before the change may still be unanswered.
         """
         with self._room_to_count(), self._transaction():
-            self._database.execute("UPDATE store SET duplicate_bound = max(duplicate_bound, ?)", (duplicate_bound,))
+            self._note("duplicate_bound = max(duplicate_bound, ?)", duplicate_bound)
             self._note_modes(modes)
 
     def _note_modes(self, modes: Mapping[str, str]) -> None:
@@ -109,19 +114,27 @@ class Store:
             "INSERT INTO stream (name, mode) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode",
             modes.items(),
         )
+        seals.seal(self._database, "stream")
+        self._streams.update(self._database.execute("SELECT id, name FROM stream"))
+
+    def _note(self, assignments: str, *values: object) -> None:
+        """Change the row of the store as a whole."""
+        self._database.execute(f"UPDATE store SET {assignments}, writes = writes + 1", values)
+        seals.seal(self._database, "store")
 
     def streams(self) -> list[StreamState]:
         """List every stream that ever had a place here, with what is known of it."""
         with translated():
-            found = self._database.execute(
-                f"SELECT id, name, mode, commits, backlog_bytes, sequence, positions, {', '.join(COLUMNS)}"
-                " FROM stream ORDER BY id"
-            ).fetchall()
-            return [self._stream(row) for row in found]
+            found = self._database.execute(f"SELECT {seals.SEALED['stream']}, crc FROM stream ORDER BY id").fetchall()
+            states = [self._stream(seals.unsealed("stream", row)) for row in found]
+        if len({state.name for state in states}) < len(states):
+            raise StoreDamaged("two rows of the table stream have one name")
+        return states
 
     def _stream(self, row: rows.Row) -> StreamState:
-        stream, name, mode, commits, backlog_bytes, sequence, positions = row[:7]
-        files = self._files.load(stream, json.loads(positions))
+        stream, name, mode, commits, _, sequence, backlog_bytes = row[:7]
+        with decoded("stream"):
+            files = self._files.load(stream, json.loads(row[-1]))
         first, last = stream << STREAM_SHIFT, (stream << STREAM_SHIFT) + SEQ_MASK
         newest = self._one("SELECT max(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
         oldest = self._one("SELECT min(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
@@ -131,7 +144,7 @@ class Store:
             name=name,
             commit=commits,
             mode=mode,
-            counts=rows.counts_of(row[7:]),
+            counts=rows.counts_of(row[7:-1]),
             backlog_bytes=backlog_bytes,
             sequence=sequence,
             next_seq=next_seq,
@@ -146,25 +159,31 @@ class Store:
         order = "DESC" if newest else "ASC"
         with translated():
             found = self._database.execute(
-                'SELECT chunk.id, n, file, "offset", at, crc, ends, extents, body, settled, attempts'
-                " FROM chunk LEFT JOIN cut ON cut.id = chunk.id"
+                'SELECT chunk.id, n, file, "offset", at, chunk.crc, ends, extents, body, settled, attempts,'
+                f" cut.id IS NULL OR cut.crc IS checksum({CUT}) FROM chunk LEFT JOIN cut ON cut.id = chunk.id"
                 f" WHERE chunk.id > ? AND chunk.id < ? ORDER BY chunk.id {order} LIMIT ?",
                 (rows.chunk_id(stream, gap.after), rows.chunk_id(stream, gap.before), limit),
             ).fetchall()
         spans: list[Span] = []
         damaged: list[tuple[int, int]] = []
-        for row in reversed(found) if newest else found:
+        for *row, cut_is_whole in reversed(found) if newest else found:
+            if not cut_is_whole:
+                raise StoreDamaged("a row of the table cut is not what was written")
             span = rows.span_of(row, self._files.find)
             if span is None:
-                damaged.append((row[0] & SEQ_MASK, row[1] - self._removed(row[0])))
+                damaged.append(self._damaged(row))
             else:
                 spans.append(span)
+        if damaged and self.law():
+            raise StoreDamaged("nobody knows how many records a row of the table chunk had")
         edge = found[-1][0] & SEQ_MASK if found else (gap.before if newest else gap.after)
         return Loaded(spans, damaged, edge, len(found) < limit)
 
-    def _removed(self, identity: int) -> int:
-        removed = self._one("SELECT max(removed) FROM cut WHERE id = ?", identity)
-        return int(removed or 0)
+    def _damaged(self, row: rows.Row) -> tuple[int, int]:
+        """Say which chunk is not what was written, and how many records were left of it."""
+        with translated(), decoded("chunk"):
+            removed = self._one("SELECT max(removed) FROM cut WHERE id = ?", row[0])
+            return row[0] & SEQ_MASK, row[1] - (removed or 0)
 
     def holds(self, file: FilePosition) -> bool:
         """Tell whether a record of this file is still in the backlog."""
@@ -183,10 +202,10 @@ class Store:
             if changes and not self._boot_noted:
                 # Not sooner: until then the positions say where files stood in the boot before, and a power cut in the
                 # first second of this one must not make them look like this one's.
-                self._database.execute("UPDATE store SET boot = ?", (boot_id(),))
+                self._note("boot = ?", boot_id())
                 self._boot_noted = True
             if end_of_run:  # with how many records the broker may have though they are pending
-                self._database.execute("UPDATE store SET clean = 1, unanswered = ?", (unanswered,))
+                self._note("clean = 1, unanswered = ?", unanswered)
         self._checkpoint(always=end_of_run)
 
     def _write(self, change: Change, generation: int) -> None:
@@ -196,7 +215,7 @@ class Store:
         many = self._database.executemany
         many("INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?,?)", (rows.chunk_row(stream, span) for span in change.inserts))
         cuts = (rows.cut_row(stream, span, generation) for span in change.cuts)
-        many("INSERT OR REPLACE INTO cut VALUES (?,?,?,?,?)", cuts)
+        many("INSERT OR REPLACE INTO cut VALUES (?1,?2,?3,?4,?5, checksum(?1,?2,?3,?4,?5))", cuts)
         gone = [(rows.chunk_id(stream, span.seq),) for span in change.removals]
         removed = many("DELETE FROM chunk WHERE id = ?", gone).rowcount if gone else 0
         _all_there(len(gone), removed, "rows of the backlog")
@@ -221,13 +240,17 @@ class Store:
                 change.stream,
             ),
         )
+        seals.seal(self._database, "stream", "id = ?", (change.stream,))
 
     def _write_losses(self, change: Change) -> None:
         self._database.executemany(
-            "INSERT INTO loss VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            f"INSERT INTO loss ({seals.SEALED['loss']}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
             " last = excluded.last, records = records + excluded.records, bytes = bytes + excluded.bytes",
             ((change.stream, x.topic, x.reason, x.first, x.last, x.records, x.bytes) for x in change.losses),
         )
+        for loss in change.losses:
+            where = "stream = ? AND topic = ? AND reason = ?"
+            seals.seal(self._database, "loss", where, (change.stream, loss.topic, loss.reason))
 
     def purge(self, numbers: Sequence[int], *, not_kept: bool) -> int:
         """Remove entries of the quarantine for good, and with `not_kept` the count of those that it had no room for.
@@ -237,7 +260,7 @@ class Store:
         with self._transaction():
             removed = self.quarantine.remove(numbers)
             if not_kept:
-                self._database.execute("UPDATE store SET not_kept = 0")
+                self._note("not_kept = 0")
         self._checkpoint()
         return removed
 
@@ -251,6 +274,7 @@ class Store:
     def losses(self) -> list[tuple[str, str, str, float, float, int, int]]:
         """List what was dropped: stream, topic, reason, first and last time, records, bytes."""
         with translated():
+            seals.check(self._database, ["loss"])
             return self._database.execute(
                 "SELECT name, topic, reason, first, last, records, loss.bytes FROM loss JOIN stream ON id = stream"
                 " ORDER BY name, last DESC"
@@ -265,7 +289,8 @@ class Store:
                 for (stream,) in streams
                 if self._one("SELECT pending FROM stream WHERE id = ?", stream)
             ]
-        return min((at for at in ats if at is not None), default=None)
+        with decoded("chunk"):
+            return min((float(at) for at in ats if at is not None), default=None)
 
     def updated(self) -> float | None:
         """Say when the last commit that changed a stream was made, in wall time."""
@@ -293,7 +318,8 @@ class Store:
             _, _, pages = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._bytes_written += size + max(0, pages) * PAGE_BYTES
-            self._database.execute("UPDATE store SET bytes_written = ?", (self._bytes_written,))
+        with self._transaction():
+            self._note("bytes_written = ?", self._bytes_written)
         self.directory.keep_reserve()  # it may have been given up, and there is room again
 
     @contextlib.contextmanager
@@ -311,7 +337,9 @@ class Store:
         with self._room_to_count(), translated():
             self._database.execute("BEGIN IMMEDIATE")
             yield
+            number = self._one(NUMBER)
             self._database.execute("COMMIT")
+        self._witness.tell(number, self._streams)
 
     def _one(self, statement: str, *values: int) -> Any:  # noqa: ANN401 - SQLite's own types
         row = self._database.execute(statement, values).fetchone()
@@ -321,10 +349,11 @@ class Store:
         """Close the connection; an open transaction is rolled back. The directory stays owned."""
         with contextlib.suppress(sqlite3.Error):
             self._database.close()
+        self._witness.close()
 
 
 def _all_there(wanted: int, removed: int, what: str) -> None:
-    """Count by what the store really changed. Raises `StoreFailed` where it did not remove all that it was to."""
+    """Count by what the store really changed. Raises `StoreDamaged` where it did not remove all that it was to."""
     if removed != wanted:
         message = f"{wanted - removed} {what} are not there"
-        raise StoreFailed(message)
+        raise StoreDamaged(message)

@@ -49,8 +49,9 @@ def store_maker(settings: Settings, directory: StateDirectory, notice: Notice) -
 
     def make(*, doubted: bool) -> Store:
         store = Store(directory, time, quarantine_max_bytes=settings.state.quarantine_max_bytes, doubted=doubted)
-        if store.moved_aside is not None:
-            notice("state_recovered", reason="the database could not be read", aside=str(store.moved_aside))
+        if (recovery := store.recovery) is not None:
+            aside = {} if recovery.aside is None else {"aside": str(recovery.aside)}
+            notice("state_recovered", reason=recovery.reason, **aside, records=recovery.records)
         return store
 
     return make
