@@ -25,6 +25,7 @@ _NOT_OF_THE_FILE = (
     "transaction",
     "out of memory",
 )
+ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite's own message quotes what makes no sense
 _KINDS = (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.DataError)
 
 
@@ -80,7 +81,7 @@ def translated() -> Iterator[None]:
     """Raise what SQLite and the disk say as `StoreFailed`, or as `StoreDamaged`."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (*ERRORS, OSError) as error:
         message = f"{type(error).__name__}: {error}"
         kind = StoreDamaged if is_damage(error) else StoreFailed
         raise kind(message) from error
@@ -88,7 +89,7 @@ def translated() -> Iterator[None]:
 
 def is_damage(error: Exception) -> bool:
     """Tell whether it is what lies in the file that is wrong."""
-    if type(error) is sqlite3.DatabaseError:
+    if type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeDecodeError):
         return True
     text = str(error).lower()
     return isinstance(error, _KINDS) and not any(part in text for part in _NOT_OF_THE_FILE)

@@ -15,6 +15,7 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from weir.core.accounting import QUARANTINED
 from weir.core.errors import StoreDamaged
 from weir.core.span import Span
 from weir.store import rows, seals
-from weir.store.connection import is_damage
+from weir.store.connection import ERRORS, is_damage
 from weir.store.looking import looking
+from weir.store.mended import PAGE, grafts, roots_of, schema_of, stand_in
 from weir.store.schema import SEQ_MASK, STREAM_SHIFT, column
 from weir.store.seals import SEALED
 from weir.store.witness import Told
@@ -41,14 +43,19 @@ def salvage(path: Path, target: sqlite3.Connection, told: Told | None) -> int:
     """Carry over what can be read of the database at `path`; say how many records that were."""
     if not path.exists() or not path.stat().st_size:
         return 0
-    with contextlib.ExitStack() as stack:
-        try:
-            source = stack.enter_context(looking(path))
-        except sqlite3.Error as error:
-            if is_damage(error):
-                return 0
-            raise
-        return _Salvage(Wreck(source), target, told).run()
+    schema = schema_of(target)
+    for graft in ({}, grafts(schema, path.stat().st_size // PAGE)):
+        with contextlib.ExitStack() as stack:
+            try:
+                source = stack.enter_context(looking(path, partial(stand_in, graft=graft)))
+                whole = roots_of(source) == schema.roots
+            except ERRORS as error:
+                if not is_damage(error):
+                    raise
+                continue
+            if whole or graft:
+                return _Salvage(Wreck(source), target, told).run()
+    return 0
 
 
 class Wreck:
@@ -64,7 +71,7 @@ class Wreck:
         while True:
             try:
                 row = self._first(select, low, high)
-            except sqlite3.Error:
+            except ERRORS:
                 row = self._beyond(select, low, high)
                 if row is not None:
                     yield from self._back(f"{select} DESC", low, row[0])
@@ -85,7 +92,7 @@ class Wreck:
         while low + step < high:
             try:
                 return self._first(select, low + step, high)
-            except sqlite3.Error:
+            except ERRORS:
                 step *= 2
         return None
 
@@ -94,7 +101,7 @@ class Wreck:
         while True:
             try:
                 row = self._first(select, low, high)
-            except sqlite3.Error:
+            except ERRORS:
                 return
             if row is None:
                 return
