@@ -109,8 +109,10 @@ def _judge_new(was: Left, now: Found) -> Iterator[str]:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_after_any_damage_all_is_as_it_was_or_the_state_is_said_to_be_lost(
-    left: dict[str, Left], tmp_path: Path, shard: int
+    left: dict[str, Left], tmp_path: Path, shard: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if shard % 2:  # as in a large one: what is wrong turns out when it is met
+        monkeypatch.setattr("weir.store.inspection.SMALL_BYTES", 0)
     wrong = []
     tally: Counter[str] = Counter()
     for number in range(ROUNDS * len(DAMAGES)):

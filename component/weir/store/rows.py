@@ -47,7 +47,7 @@ def cut_row(stream: int, span: Span, generation: int) -> Row:
 
 def span_of(row: Row, find: Callable[[int], FilePosition | None]) -> Span | None:
     """Make the span of a chunk row joined with its cut; None where the row is not what was written."""
-    identity, _, file, offset, at, crc, ends, extents, body, settled, attempts = row
+    identity, count, file, offset, at, crc, ends, extents, body, settled, attempts = row
     try:
         span = Span(
             body=body,
@@ -58,7 +58,7 @@ def span_of(row: Row, find: Callable[[int], FilePosition | None]) -> Span | None
             extents=None if extents is None else array("Q", extents),
         )
         span.seq = identity & SEQ_MASK
-        if span.checksum() != crc:
+        if span.checksum() != crc or len(span) != count:
             return None
         span.settle_runs(json.loads(settled) if settled else ())
     except (ValueError, TypeError, IndexError):
