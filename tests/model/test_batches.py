@@ -99,6 +99,14 @@ def test_a_pipe_that_ends_does_not_linger(make: Make) -> None:
     assert loop.received == [b"\n".join(numbered(7))]
 
 
+@pytest.mark.parametrize("form", ["auto", "lines", "jsonl"])
+def test_the_lines_of_a_pipe_share_messages_whatever_they_are(make: Make, tmp_path: Path, form: str) -> None:
+    loop = make({"maxRecords": 50}, pipe=True, stream={"source": {"path": str(tmp_path / "a"), "format": form}})
+    loop.write("a", *numbered(7))
+    loop.run(3)
+    assert loop.received == [b"\n".join(numbered(7))]
+
+
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("most", [200, 5_000, None])
 def test_no_payload_is_larger_than_it_may_be_and_all_are_well_filled(

@@ -178,6 +178,12 @@ BAD = [
         "streams.telemetry.batch.layout",
         "(allowed: maxRecords 1, or an envelope)",
     ),
+    Bad(
+        "streams.telemetry",
+        {"source": {"type": "stdin"}, "batch": {"maxRecords": 5, "layout": "array"}},
+        "streams.telemetry.batch.layout",
+        "array cannot hold several records of the format lines (allowed: lines, or maxRecords 1)",
+    ),
     Bad("streams.telemetry.batch.compression", "zip", "streams.telemetry.batch.compression", "(allowed: none, gzip)"),
     Bad("connection.transport", "ipc", "connection.transport", "(allowed: auto, mqtt)"),
     Bad("connection.protocol", "mqtt4", "connection.protocol", "(allowed: mqtt311, mqtt5)"),

@@ -101,7 +101,8 @@ def _source(source: SourceSettings, path: str, findings: Findings) -> None:
 
 
 def _batch(stream: StreamSettings, path: str, findings: Findings) -> None:
-    form, layout = stream.source.format, stream.batch.layout
+    source, layout = stream.source, stream.batch.layout
+    form = source.of_pipe if source.type == "stdin" else source.format
     enveloped = stream.envelope == "json"
     if stream.batch.max_records == 1 or form == "auto" or batching.frames(layout, form, enveloped=enveloped):
         return

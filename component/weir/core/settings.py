@@ -29,6 +29,11 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_record_bytes: int | None
     max_document_bytes: int
 
+    @property
+    def of_pipe(self) -> Literal["jsonl", "lines"]:
+        """Give what the lines of a pipe are; it has no name that `auto` could go by."""
+        return "jsonl" if self.format == "jsonl" else "lines"
+
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a queue may hold, and what happens when it is full."""

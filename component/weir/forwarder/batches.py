@@ -76,7 +76,7 @@ class Batches:
     def __init__(self, settings: StreamSettings, messages: Messages, queue: Queue) -> None:
         """Take what does not change from message to message."""
         self._settings = settings.batch
-        self._pipe_format = settings.source.format
+        self._pipe_format = settings.source.of_pipe
         self._gzip = settings.batch.compression == "gzip"
         self._messages = messages
         self._queue = queue

@@ -63,7 +63,7 @@ class Stream:
             Identity(thing, name, epoch),
             topic,
             envelope=settings.envelope,
-            pipe_is_json=settings.source.format in JSON_FORMATS,
+            pipe_is_json=settings.source.of_pipe in JSON_FORMATS,
         )
         self.queue = Queue(name, settings.queue, state, books=self.books, backlog=backlog, notice=notice)
         self.batches = Batches(settings, self.messages, self.queue) if settings.batch.in_use else None

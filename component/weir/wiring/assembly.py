@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from weir.core.changes import StreamState
 from weir.core.nucleus import Nucleus
@@ -86,16 +86,12 @@ def _pipe(stream: StreamSettings, limit: int, state: StreamState, inbox: Inbox) 
 
     return PipeSource(
         STDIN,
-        fmt=_pipe_format(stream),
+        fmt=stream.source.of_pipe,
         max_record_bytes=limit,
         clock=time,
         wake=inbox.wake,
         first_sequence=state.sequence,
     )
-
-
-def _pipe_format(stream: StreamSettings) -> Literal["lines", "jsonl"]:
-    return "jsonl" if stream.source.format == "jsonl" else "lines"
 
 
 def read_on(pipes: Mapping[str, Source], settings: Settings, message_bytes: int) -> None:
@@ -104,7 +100,7 @@ def read_on(pipes: Mapping[str, Source], settings: Settings, message_bytes: int)
 
     for name, source in pipes.items():
         if isinstance(source, PipeSource):
-            source.go_by(_pipe_format(settings.streams[name]), max_record_bytes(settings, name, message_bytes))
+            source.go_by(settings.streams[name].source.of_pipe, max_record_bytes(settings, name, message_bytes))
 
 
 class Route(NamedTuple):
