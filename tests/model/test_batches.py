@@ -154,6 +154,18 @@ def test_each_record_has_its_envelope(make: Make, layout: str) -> None:
     assert len(loop.received) == 3
 
 
+def test_what_is_out_keeps_no_more_than_so_many_bytes_of_records_in_memory(make: Make) -> None:
+    loop = make({"maxRecords": 10_000, "compression": "gzip"}, stream={"queue": {"mode": 4, "maxRecords": 100_000}})
+    loop.transport.hold_acks = True
+    loop.write("a", *[b'{"n":%d,"text":"%s"}' % (number, b"a" * 1_000) for number in range(8_000)])
+    loop.run(10)
+    assert len(loop.forwarder.window) > 1
+    assert 3 << 20 < loop.forwarder.window.held_bytes <= 4 << 20
+    loop.transport.hold_acks = False
+    loop.run(10)
+    assert (loop.counts("a")["delivered"], loop.forwarder.window.held_bytes) == (8_000, 0)
+
+
 # -- topics from data -------------------------------------------------------------------------------------------------
 
 BY_UNIT = {"topic": "telemetry/{record.unit}"}

@@ -69,6 +69,11 @@ class Draft(NamedTuple):
     payload: bytes
     full: bool
 
+    @property
+    def held_bytes(self) -> int:
+        """Count the bytes of its records."""
+        return sum(span.run_length(low, high) for span, low, high in self.slices)
+
 
 class Batches:
     """Makes the messages of one stream, one at a time."""

@@ -21,6 +21,7 @@ from weir.forwarder.returns import refuse
 from weir.forwarder.stream import Stream
 from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window, message
 
+HELD_BYTES = 4 << 20  # the most bytes of records that batches keep in memory while they are out
 LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 
 
@@ -221,6 +222,9 @@ class Releaser:
             return 0
         if draft.records > room:
             self.held_by = "commit"
+            return 0
+        if self._window.held_bytes + draft.held_bytes > HELD_BYTES and self._window.records:
+            self.held_by = "inFlightBytes"  # the gate counts what is compressed; memory holds the records
             return 0
         length = len(draft.topic.encode()) + len(draft.payload)
         if self._holds(gate, length):

@@ -68,6 +68,11 @@ def halves(sent: Sent) -> tuple[Sent, Sent]:
     return message(low_half, sent[3] // 2), message(high_half, sent[3] // 2)
 
 
+def held_bytes(sent: Sent) -> int:
+    """Count the bytes of the records that a message keeps in memory; compressed it may be a tenth of that itself."""
+    return sum(run.span.run_length(low, high) for run, low, high in parts(sent))
+
+
 def records(sent: Sent) -> int:
     """Count the records that a message carries."""
     return sent[2] - sent[1] + sum(high - low for _, low, high in sent[4])
@@ -88,6 +93,7 @@ class Window:
         """Begin with nothing out."""
         self._sent: dict[Operation, Sent] = {}
         self.records = 0  # that they carry
+        self.held_bytes = 0  # of the records of batches
         self._bytes = 0
         self._unacknowledged = 0  # of these, QoS 0: they get no PUBACK
         self._unacknowledged_bytes = 0
@@ -100,7 +106,7 @@ class Window:
     def add(self, operation: Operation, sent: Sent) -> None:
         """Note a message that was handed to the client."""
         self._sent[operation] = sent
-        self.records += records(sent) if sent[4] else sent[2] - sent[1]
+        self._count(sent, 1)
         self._bytes += sent[3]
         if not sent[0].qos:
             self._unacknowledged += 1
@@ -110,18 +116,25 @@ class Window:
         """Find the message of an outcome; None for an operation that is not ours any more."""
         sent = self._sent.pop(operation, None)
         if sent is not None:
-            self.records -= records(sent) if sent[4] else sent[2] - sent[1]
+            self._count(sent, -1)
             self._bytes -= sent[3]
             if not sent[0].qos:
                 self._unacknowledged -= 1
                 self._unacknowledged_bytes -= sent[3]
         return sent
 
+    def _count(self, sent: Sent, sign: int) -> None:
+        if sent[2] - sent[1] == 1 and not sent[4]:
+            self.records += sign
+            return
+        self.records += sign * records(sent)
+        self.held_bytes += sign * held_bytes(sent)
+
     def clear(self) -> list[Sent]:
         """Take back everything: the client can never send it again."""
         sent = list(self._sent.values())
         self._sent.clear()
-        self.records = self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
+        self.records = self.held_bytes = self._bytes = self._unacknowledged = self._unacknowledged_bytes = 0
         self._note = None
         return sent
 
