@@ -143,6 +143,25 @@ def test_a_nucleus_that_takes_no_more_is_back_pressure_and_costs_no_record(make:
     assert device.ask("status", "--verify").returncode == 0
 
 
+def test_a_topic_that_access_control_does_not_allow_is_named_and_its_records_wait_until_it_does(
+    make: Make, kind: Behaviour
+) -> None:
+    device = make(kind)
+    device.nucleus.deploy(merge={"streams": {"telemetry": {"topic": "plant/line-1"}}})
+    device.write("a.log", numbered(50))
+    device.begin()
+    eventually(lambda: "event=publish_failed" in device.log(), what="it says that it may not")
+    assert "the nucleus allows no message on 'plant/line-1'" in device.log()
+    assert "accessControl" in device.log()
+    assert device.status()["records"]["droppedTotal"] == 0
+    policy = {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["plant/*"]}
+    device.nucleus.deploy(
+        merge={"accessControl": {"aws.greengrass.ipc.mqttproxy": {"io.weir.Forwarder:plant:1": policy}}}
+    )
+    device.until(handed_over(50))
+    assert payloads(device.nucleus) == numbered(50)
+
+
 def test_a_record_that_is_too_large_for_the_nucleus_is_set_aside_and_costs_no_connection(
     make: Make, kind: Behaviour
 ) -> None:
