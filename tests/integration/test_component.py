@@ -48,6 +48,8 @@ def test_what_lies_in_the_inbox_is_handed_over_and_said_to_be_no_more_than_that(
     assert "neither a certificate is configured nor the token exchange service offered" in started
     assert "connection.certificate" in started  # what the better way needs
     assert device.terminate() == 0
+    account = "read=100 delivered=0 unconfirmed=0 handedOver=100 pending=0 dropped=0 quarantined=0"
+    assert f"event=stopped {account}" in device.log()
 
 
 def test_a_component_without_any_configuration_goes_by_the_defaults(tmp_path: Path) -> None:

@@ -194,7 +194,6 @@ class Machine:
     # -- saying -------------------------------------------------------------------------------------------------------
 
     def _say_started(self) -> None:
-        counts = status.totals(self.view())
         self._log(
             "started",
             version=__version__,
@@ -202,12 +201,18 @@ class Machine:
             **self._about,
             statePath=str(self._directory.path),
             epoch=self.view().epoch,
-            **{name: counts[name] for name in ("pending", "read", "delivered")},
-            dropped=sum(counts[name] for name in DROPPED.values()),
-            quarantined=sum(counts[name] for name in QUARANTINED.values()),
+            **self._account(),
         )
 
     def _say_stopped(self) -> None:
         self._reporting.close()
+        self._log("stopped", **self._account())
+
+    def _account(self) -> dict[str, int]:
+        """Give both sides of the law, so that whoever adds up one line finds it to hold."""
         counts = status.totals(self.view())
-        self._log("stopped", **{name: counts[name] for name in ("read", "delivered", "pending")})
+        return {
+            **{name: counts[name] for name in ("read", "delivered", "unconfirmed", "handedOver", "pending")},
+            "dropped": sum(counts[name] for name in DROPPED.values()),
+            "quarantined": sum(counts[name] for name in QUARANTINED.values()),
+        }
