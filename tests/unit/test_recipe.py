@@ -15,7 +15,7 @@ import tomli
 
 import weir
 from scripts import recipe as script
-from tests.nucleus.configuration import subobjects
+from tests.nucleus.configuration import as_yaml_strings, subobjects
 from tests.recipes import MOST_BYTES, MOST_SUBOBJECTS, faults, script_faults
 from weir.core.configuration import Surroundings, parse
 from weir.core.key import Value
@@ -69,6 +69,13 @@ def test_there_is_room_for_what_the_recipe_still_has_to_learn() -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_the_default_configuration_gives_the_settings_of_an_empty_one(place: Surroundings) -> None:
     assert parse(CONFIGURATION, place) == parse({}, place)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_as_a_recipe_in_yaml_it_gives_the_same_settings_though_lite_then_makes_strings_of_everything(
+    place: Surroundings,
+) -> None:
+    assert parse(as_yaml_strings(CONFIGURATION), place) == parse({}, place)
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
