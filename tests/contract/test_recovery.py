@@ -133,7 +133,7 @@ KEYS = {"loss": {"stream", "topic", "reason"}}
 
 
 @pytest.mark.parametrize("table", SEALED)
-@pytest.mark.parametrize("value", ["NULL", "x'ff00'", "'[[1'", "-1", "1e300"])
+@pytest.mark.parametrize("value", ["NULL", "x'ff00'", "1e300"])
 def test_whatever_a_row_turned_into_it_is_damage_and_nothing_else(
     life: Life, tmp_path: Path, table: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,9 +279,7 @@ def test_a_crash_in_any_step_of_the_replacement_leaves_the_one_state_or_the_othe
     assert (found.lost, found.law, found.waiting) == (1, [], was.waiting)
     assert found.epoch != was.epoch
     assert len(asides(was.path)) == 1
-    assert sorted(file.name for file in was.path.iterdir() if not file.name.startswith(ASIDE)) == sorted(
-        ["last-commit", "lock", "reserve", DATABASE, *([f"{DATABASE}-wal"] if steps < step else [])]
-    ) or not list(was.path.glob("*.building"))
+    assert not [file for file in was.path.iterdir() if file.suffix in {".building", ".next", ".look"}]
 
 
 # -- a store of before there were checksums ---------------------------------------------------------------------------

@@ -39,12 +39,8 @@ class StateDirectory:
         """Give the path of the database."""
         return self.path / DATABASE
 
-    def make_database(self) -> None:
-        """Make an empty file for the database if there is none; what SQLite puts beside it takes over its mode."""
-        self.make(self.database)
-
     def make(self, path: Path) -> None:
-        """Make an empty file that nobody else may read, if there is none."""
+        """Make an empty file for a database if there is none; what SQLite puts beside it takes over its mode."""
         with contextlib.suppress(FileExistsError):
             os.close(_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
@@ -109,14 +105,15 @@ class StateDirectory:
         if not following.exists():
             return None
         aside = self.path / f"{ASIDE}{_moment(following.stat().st_mtime_ns)}"
-        for suffix in ("-wal", "-shm", "-journal", ""):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self.database}{suffix}").rename(f"{aside}{suffix}")
-        self._sync()
+        moved = [suffix for suffix in ("-wal", "-shm", "-journal", "") if Path(f"{self.database}{suffix}").exists()]
+        for suffix in moved:  # the database last: while it is there, its replacement is tried again
+            Path(f"{self.database}{suffix}").rename(f"{aside}{suffix}")
+        if moved:
+            self._sync()
         following.rename(self.database)
         self._sync()
         self._forget_old()
-        return aside if aside.exists() or Path(f"{aside}-wal").exists() else None
+        return aside if moved else None
 
     def _forget_old(self) -> None:
         names = sorted({path.name.removesuffix("-wal") for path in self.path.glob(f"{ASIDE}*")})

@@ -37,8 +37,8 @@ def inspect(path: Path, told: Told | None, *, doubted: bool, law: bool) -> None:
         seals.teach(database)
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if not version:
-            _check_unfinished(database, told)
-        elif version > VERSION:
+            raise StoreDamaged("its tables are not there")
+        if version > VERSION:
             _check_newer(path, database, version)
         else:
             thorough = doubted or _bytes(path) <= SMALL_BYTES
@@ -60,13 +60,6 @@ def _check_header(path: Path) -> None:
         header = file.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or any(header[place] not in allowed for place, allowed in _FIXED):
         raise StoreDamaged("its header is not what was written")
-
-
-def _check_unfinished(database: sqlite3.Connection, told: Told | None) -> None:
-    """Accept a database without tables only where none can have been finished."""
-    pages = database.execute("PRAGMA page_count").fetchone()[0]
-    if told is not None or pages > 1:
-        raise StoreDamaged("its tables are not there")
 
 
 def _check_newer(path: Path, database: sqlite3.Connection, version: int) -> None:

@@ -65,7 +65,11 @@ def _open(directory: StateDirectory, clock: Clock, *, mend: bool, doubted: bool)
             message = f"{directory.database} is damaged ({damage}); `weir run` sets it aside and begins a new one"
             raise StoreUnusable(message)
         recovery = _begin_anew(directory, clock, witness.told, damage)
-    database = _connect(directory, clock)
+    elif not directory.has_database():
+        directory.database.unlink(missing_ok=True)  # there is not a byte in it
+        _build(directory, clock, None, lost=0)
+        directory.replace()
+    database = _connect(directory)
     with or_closed(database):
         if mend or witness.told is not None:  # who only looks leaves nothing behind
             _tell(database, witness)
@@ -78,8 +82,6 @@ def _damage(directory: StateDirectory, told: Told | None, *, doubted: bool, law:
         return "its log is there, and it is not"
     if not directory.has_database():
         return None if told is None else "it is not there any more"
-    if Path(f"{directory.database}-journal").exists():
-        return None  # it was being made, and there is nothing in it yet
     try:
         with translated():
             inspect(directory.database, told, doubted=doubted, law=law)
@@ -88,16 +90,12 @@ def _damage(directory: StateDirectory, told: Told | None, *, doubted: bool, law:
     return None
 
 
-def _connect(directory: StateDirectory, clock: Clock) -> sqlite3.Connection:
-    directory.make_database()
+def _connect(directory: StateDirectory) -> sqlite3.Connection:
     database = sqlite3.connect(directory.database, isolation_level=None)
     with or_closed(database):
         configure(database)
         seals.teach(database)
-        if not database.execute("PRAGMA user_version").fetchone()[0]:
-            _create(database, clock, lost=0)
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # its tables are not only in the log
-        elif not has_checksums(database):
+        if not has_checksums(database):
             _add_checksums(database)
     return database
 
@@ -130,18 +128,29 @@ def _tell(database: sqlite3.Connection, witness: Witness) -> None:
 
 
 def _begin_anew(directory: StateDirectory, clock: Clock, told: Told | None, damage: str) -> Recovery:
-    """Build a database with what can be saved of the damaged one, and put it in its place."""
+    """Replace a damaged database by one with what can be saved of it."""
+    records = _build(directory, clock, told, lost=1 + (told.lost if told is not None else 0))
+    return Recovery(damage, directory.replace(), records)
+
+
+def _build(directory: StateDirectory, clock: Clock, told: Told | None, *, lost: int) -> int:
+    """Build a database beside the place of the one there is, if any; say how many records were saved of that.
+
+    Nothing is synced on the way, for it is nothing before it is done. It is ready to be used with a log: whoever opens
+    it changes nothing in it for that.
+    """
     directory.building.unlink(missing_ok=True)
     directory.make(directory.building)
     try:
         with closing(sqlite3.connect(directory.building, isolation_level=None)) as database:
-            for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=MEMORY"):  # nothing before it is done
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=MEMORY"):
                 database.execute(f"PRAGMA {pragma}").fetchall()
             seals.teach(database)
-            _create(database, clock, lost=1 + (told.lost if told is not None else 0))
-            records = salvage(directory.database, database, told)
+            _create(database, clock, lost=lost)
+            records = salvage(directory.database, database, told) if lost else 0
+            database.execute("PRAGMA journal_mode=WAL").fetchall()
     except BaseException:
         directory.building.unlink(missing_ok=True)  # its room may be what is lacking
         raise
     directory.offer()
-    return Recovery(damage, directory.replace(), records)
+    return records

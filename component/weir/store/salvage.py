@@ -122,9 +122,7 @@ class Wreck:
         for row in self.walk("chunk", CHUNK, first - 1, first + SEQ_MASK + 1):
             cut = next(self.sealed("cut", row[0] - 1, row[0] + 1), None)
             gone = (None, 0) if cut is None else cut[2:4]
-            count = (
-                len(row[6]) // 4 if isinstance(row[6], bytes) else 0
-            )  # the ends are under the checksum, and n is not
+            count = len(row[6]) // 4 if isinstance(row[6], bytes) else 0  # by what is under the checksum
             span = rows.span_of((row[0], count, *row[2:], *gone), lambda _: None)
             if span is not None and span.left:
                 yield row, span, cut

@@ -44,14 +44,13 @@ class Witness:
         self.told = _told(self._path)
 
     def begin(self, told: Told) -> None:
-        """Tell of this store from now on, durably if it is another one than before."""
+        """Tell of this store from now on."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with contextlib.suppress(OSError):  # a store without a witness is as good as ever
             self._file = os.open(self._path, flags, 0o600)
             os.fchmod(self._file, 0o600)
             if self.told is None or self.told.epoch != told.epoch:
                 self._write(told)
-                os.fsync(self._file)
         self.told = told
 
     def tell(self, number: int, streams: Mapping[int, str]) -> None:
