@@ -1,0 +1,102 @@
+"""A forwarder whose state is damaged: it goes on by itself, says so, and what can be read of the state arrives."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker import Broker
+from tests.conditions import eventually
+from tests.device import Device
+
+COUNT = 300
+
+
+@pytest.fixture
+def device(tmp_path: Path, stopped_broker: Broker) -> Iterator[Device]:
+    device = Device(tmp_path, stopped_broker)
+    yield device
+    device.close()
+
+
+def change(device: Device, statement: str) -> None:
+    with sqlite3.connect(device.state / "weir.db") as database:
+        database.execute(statement)
+    database.close()
+
+
+def recoveries(device: Device) -> list[str]:
+    return [line for line in device.log().splitlines() if "event=state_recovered" in line]
+
+
+def leave_a_backlog(device: Device, records: list[bytes]) -> str:
+    """Let a process that is killed leave these records of a pipe, read and not sent; give its epoch."""
+    readable, writable = os.pipe()
+    try:
+        device.start("--stdin", stdin=readable)
+        os.write(writable, b"".join(record + b"\n" for record in records))
+        before = device.until(lambda s: s["records"]["pending"] == len(records))
+        device.kill()
+        device.process = None
+    finally:
+        os.close(readable)
+        os.close(writable)
+    return str(before["epoch"])
+
+
+DAMAGES = {
+    "a counter": "UPDATE stream SET delivered = delivered + 4",
+    "a row that makes no sense": "UPDATE stream SET positions = '[[1'",
+    "a table": "DROP TABLE loss",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_what_a_pipe_had_given_arrives_though_the_state_is_damaged(
+    device: Device, stopped_broker: Broker, what: str
+) -> None:
+    records = [b"record %d" % number for number in range(COUNT)]
+    epoch = leave_a_backlog(device, records)
+    change(device, DAMAGES[what])
+    answer = device.ask("status", "--json")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "is damaged" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+    stopped_broker.start()
+    observer = stopped_broker.observe()
+    assert device.run("--stdin", stdin=b"") == 0, device.log()
+    observer.wait_for(COUNT)
+    assert sorted(observer.arrived()) == sorted(records)
+    status = device.status("--verify")
+    assert (status["beside"]["stateLost"], status["verified"]) == (1, True)
+    assert status["epoch"] != epoch
+    assert (status["records"]["read"], status["records"]["delivered"]) == (COUNT, COUNT)
+    [line] = recoveries(device)
+    assert f"records={COUNT}" in line
+    assert len(list(device.state.glob("weir.db.corrupt-*"))) == 1
+    assert "Traceback" not in device.log()
+
+    assert device.run("--stdin", stdin=b"") == 0
+    assert device.status()["beside"]["stateLost"] == 1, "it was over with that"
+
+
+def test_commits_that_are_missing_are_never_shown_as_a_fall(device: Device, stopped_broker: Broker) -> None:
+    stopped_broker.start()
+    (device.inbox / "a.jsonl").write_bytes(b"".join(b'{"n":%d}\n' % number for number in range(COUNT)))
+    device.start(state__commitSeconds=0.1)
+    epoch = device.until(lambda s: s["records"]["delivered"] == COUNT)["epoch"]
+    device.kill()
+    log = device.state / "weir.db-wal"
+    os.truncate(log, log.stat().st_size // 2)
+    device.start()
+    eventually(lambda: recoveries(device), what="it is noticed")
+    status = device.until(lambda s: s["running"] and s["records"]["delivered"] > 0, what="it goes on")
+    assert status["epoch"] != epoch
+    assert status["beside"]["stateLost"] == 1
+    assert "transactions are not there" in recoveries(device)[0]
+    assert device.terminate() == 0
