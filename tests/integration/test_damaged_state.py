@@ -12,6 +12,9 @@ import pytest
 from tests.broker import Broker
 from tests.conditions import eventually
 from tests.device import Device
+from tests.observer import Message
+from tests.rig import Rig
+from tests.world import Mortal
 
 COUNT = 300
 
@@ -100,3 +103,34 @@ def test_commits_that_are_missing_are_never_shown_as_a_fall(device: Device, stop
     assert status["beside"]["stateLost"] == 1
     assert "transactions are not there" in recoveries(device)[0]
     assert device.terminate() == 0
+
+
+def test_damage_that_is_met_in_the_middle_of_a_run_is_mended_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weir.store.inspection.SMALL_BYTES", 0)  # as in a large state, where not all is looked at first
+    received: list[Message] = []
+    rig = Rig(tmp_path, lambda inbox: Mortal(inbox, None, received), pipe=True)
+    for _ in range(40):
+        rig.feed(30)
+        rig.seconds(1.2)
+    epoch = rig.document()["epoch"]
+    rig.die()
+    content = bytearray((tmp_path / "state" / "weir.db").read_bytes())
+    page = content.index(b'{"id":600}') // 4096 * 4096
+    content[page : page + 4096] = bytes(4096)
+    (tmp_path / "state" / "weir.db").write_bytes(content)
+
+    rig.begin(lambda inbox: Mortal(inbox, None, received))
+    assert rig.document()["epoch"] == epoch, "nothing is noticed yet"
+    assert isinstance(rig.transport, Mortal)
+    rig.transport.resume()
+    rig.until(lambda: rig.document()["beside"]["stateLost"], "it is noticed")
+    rig.until(lambda: not rig.counts["pending"], "all that is left is sent")
+    assert not rig.degraded
+    assert rig.ledger.store.law() == []
+    arrived = {message.payload for message in received}
+    good = [record for record in rig.fed if record.endswith(b"}")]
+    assert arrived <= set(good)
+    assert 0.5 * len(good) < len(arrived) < len(good), "what was on that page is gone, and not much more"
+    rig.close()
