@@ -142,8 +142,8 @@ def test_the_estimate_comes_near_and_never_stays_too_large() -> None:
     budgets = []
     for _ in range(40):
         budgets.append(filling.budget(limit))
-        filling.learn(budgets[-1], int(budgets[-1] * ratio))
+        filling.learn(budgets[-1], int(budgets[-1] * ratio), limit)
     assert all(before <= after for before, after in pairwise(budgets))
     assert 0.93 * limit <= budgets[-1] * ratio <= limit
-    filling.learn(budgets[-1], 2 * limit)
+    filling.learn(budgets[-1], 2 * limit, limit)
     assert filling.budget(limit) <= budgets[-1] / 2

@@ -21,6 +21,8 @@ LAYOUTS: tuple[Layout, ...] = ("lines", "array")
 SEPARATOR_BYTES = 1  # a newline, or a comma
 BRACKETS_BYTES = 2
 GZIP = 31  # zlib's window bits for a gzip header and trailer; its time stays 0, so that equal records give equal bytes
+CAREFUL = 0.95  # of what an estimate promises, since a message that turns out too large is compressed twice
+MOST_UNPACKED_BYTES = 2 << 20  # of a message before it is compressed: while it is out its records are in memory
 FAST, DENSE = 1, 6  # levels: 2.4 times the CPU time for a sixth fewer bytes
 
 WITHOUT_NEWLINES = frozenset({"jsonl", "lines", "csv"})  # a record of these never holds one
@@ -120,7 +122,6 @@ def compressed(payload: bytes, level: int) -> bytes:
 class Filling:
     """Says how many bytes of records fill a message, by what compression and envelopes made of those before."""
 
-    _CAREFUL = 0.95  # of what the estimate promises, since one that turns out too large is compressed twice
     _WEIGHT = 0.25  # of the last message in the estimate
 
     def __init__(self, ratio: float) -> None:
@@ -129,9 +130,18 @@ class Filling:
 
     def budget(self, most_bytes: int) -> int:
         """Say how many bytes of records to take for a message of so many bytes."""
-        return max(1, int(most_bytes * self._CAREFUL / self._ratio))
+        return max(1, min(MOST_UNPACKED_BYTES, int(most_bytes * CAREFUL / self._ratio)))
 
-    def learn(self, raw: int, packed: int) -> None:
-        """Take note of what became of one message; where it is more than was thought it counts at once."""
+    def fewer(self, records: int, packed: int, most_bytes: int) -> int:
+        """Say how many of the first of so many records to try instead, if those came to too many bytes."""
+        return max(1, min(records - 1, int(records * CAREFUL * most_bytes / packed)))
+
+    def learn(self, raw: int, packed: int, most_bytes: int) -> None:
+        """Take note of what became of one message; where it is more than was thought it counts at once.
+
+        One that is small for the bytes that a message may have, and was not meant to fill it, says little.
+        """
+        if packed <= most_bytes // 4 and raw < self.budget(most_bytes) // 2:
+            return
         ratio = packed / max(1, raw)
         self._ratio = ratio if ratio > self._ratio else self._ratio + self._WEIGHT * (ratio - self._ratio)

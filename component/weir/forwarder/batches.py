@@ -37,6 +37,7 @@ from weir.forwarder.queue import Queue
 
 SPANS_AHEAD = 64  # so far it is looked for records of one topic
 MOST_TOPICS = 64  # so many messages may be waiting to be full, each of another topic
+READING_SECONDS = 0.1  # so long a message waits for more of what is being read; a flood may never come to an end
 MOST_KEPT_TOGETHER = 2_048  # messages that came back; more than can be out
 
 Kept = tuple[tuple[int, int, int], ...]  # the records [low, high) of spans, by seq: a span may be loaded anew
@@ -90,13 +91,14 @@ class Batches:
         self._draft: Draft | None = None
         self._seen = (0, 0)  # of the line, when the draft was made
         self._topics: OrderedDict[int, list[str | Unfit]] = OrderedDict()  # of spans, by seq
+        self._reads_since: float | None = None  # more and more was there to read (monotonic s)
         self.due_at: float | None = None  # when a message that is not full goes all the same (monotonic s)
 
     def draft(self, now: float, carriage: Carriage, *, more_comes: bool, hurry: bool) -> Draft | None:
         """Give the message that goes next; None if there is none, or it waits for more records.
 
-        With `more_comes` a message that is not full waits whatever the linger; with `hurry` none waits. Raises `Unsent`
-        where a record comes next that can never be sent.
+        With `more_comes` a message that is not full waits a moment even without a linger; with `hurry` none waits.
+        Raises `Unsent` where a record comes next that can never be sent.
         """
         draft, self._draft = self._still_good(), None
         if draft is None:
@@ -108,7 +110,7 @@ class Batches:
         """Take the records of a message out of the line: it goes."""
         for span, low, high in draft.slices:
             self._queue.line.take_slice(span, low, high)
-        self._draft = None
+        self._draft = self._reads_since = None
 
     def keep_together(self, slices: Iterable[Slice]) -> None:
         """Let records that wait again share a message, before all others."""
@@ -132,11 +134,12 @@ class Batches:
 
     def _new_draft(self, now: float, carriage: Carriage, *, more_comes: bool, hurry: bool) -> Draft | None:
         self.due_at = None
+        self._reads_since = (self._reads_since or now) if more_comes else None
         if kept := self._kept_together():
             return self._made(kept, self._topic_of(*kept.slices[0][:2]), carriage)
         for topic in self._topics_ahead():
             gathered = self._gathered(topic, self._budget(carriage, topic))
-            if gathered.full or hurry or not (more_comes or self._lingers(gathered, now)):
+            if gathered.full or hurry or not self._lingers(gathered, now):
                 return self._made(gathered, topic, carriage)
         return None
 
@@ -144,6 +147,8 @@ class Batches:
         """Tell whether records wait for others to share a message with; those of another process waited long enough."""
         read_at = min((span.read_at for span, _, _ in gathered.slices if span.read_at is not None), default=None)
         due = now if read_at is None else read_at + self._settings.linger_ms / 1_000
+        if self._reads_since is not None:
+            due = max(due, self._reads_since + READING_SECONDS)
         if due <= now:
             return False
         self.due_at = due if self.due_at is None else min(due, self.due_at)
@@ -271,20 +276,19 @@ class Batches:
         """Make the message of these records, or of as many as turn out to fit. Raises `Unsent`."""
         slices, records, full = gathered
         limit = self._limit(carriage, topic)
-        while True:
-            payload = self._payload(slices, carriage.level)
-            if self._changes_size and len(payload) > limit // 4:  # a small one says little of those that fill a message
-                self._filling.learn(sum(span.run_length(low, high) for span, low, high in slices), len(payload))
-            if len(payload) <= limit or records == 1:
-                break
-            records = max(1, min(records - 1, int(records * limit / len(payload))))
-            slices, full = first(slices, records), True
+        payload = self._payload(slices, carriage.level, limit)
+        while len(payload) > limit and records > 1:
+            fewer = self._filling.fewer(records, len(payload), limit)
+            # Where a large record is among small ones the second estimate is no better than the first.
+            records, full = fewer if slices is gathered.slices else min(fewer, records // 2), True
+            slices = first(slices, records)
+            payload = self._payload(slices, carriage.level, limit)
         length = len(topic.encode()) + len(payload)
         if length > carriage.message_bytes:
             raise Unsent(*slices[0][:2], Unfit("tooLarge", too_large(length, carriage.message_bytes)))
         return Draft(slices, records, topic, payload, full)
 
-    def _payload(self, slices: list[Slice], level: int) -> bytes:
+    def _payload(self, slices: list[Slice], level: int, limit: int) -> bytes:
         if not self._is_framed(slices[0].span):
             [payload] = self._payloads(slices)
         elif self._messages.enveloped:
@@ -292,7 +296,11 @@ class Batches:
             payload = join(self._payloads(slices))
         else:
             payload = body(slices, self._settings.layout)
-        return compressed(payload, level) if self._gzip else payload
+        if self._gzip:
+            payload = compressed(payload, level)
+        if self._changes_size:
+            self._filling.learn(sum(span.run_length(low, high) for span, low, high in slices), len(payload), limit)
+        return payload
 
     def _payloads(self, slices: list[Slice]) -> list[bytes]:
         made = self._messages.payload

@@ -117,14 +117,17 @@ class Forwarder:
             alone = self.suspicion.one_at_a_time
             released = self.releaser.release(self.ledger.streams, room, alone=alone)
             self.held_by = self.releaser.held_by
+        else:
+            self.releaser.rest()
         self._more |= released > 0 and self.held_by is None
         self.health.hold(now, None if released else self.held_by)
 
     def _commit(self) -> None:
         if self.ledger.due(self._now):
             self.ledger.commit(self._now, self.transport.generation)
-            # What a commit made durable can go at once.
-            self._more |= self.held_by is None and any(stream.queue.next() for stream in self.ledger.streams)
+            # What a commit made durable can go at once, and so can what only waited for the commit.
+            held = self.held_by not in {None, "commit"}
+            self._more |= not held and any(stream.queue.next() for stream in self.ledger.streams)
 
     def wait(self, until: float | None = None) -> None:
         """Wait until an outcome, an input or a timer wakes it, or until this time (monotonic seconds)."""
@@ -151,7 +154,7 @@ class Forwarder:
         self.ledger.try_again(now)
         self._judge_ledger(wall)
         self._note_progress(now)
-        by_choice = self._nothing_waits or self.releaser.linger_until is not None
+        by_choice = not len(self.window) and (self.releaser.linger_until is not None or self._nothing_waits)
         works = self.link.works(now, self.held_by, nothing_waits=by_choice)
         return Now(now, wall, link_works=works, disk_low=self._disk_low)
 

@@ -262,10 +262,14 @@ class Releaser:
             return span
         return None
 
+    def rest(self) -> None:
+        """Note that nothing may go whatever gate and pace say: then neither they nor a message give a time to look."""
+        self.held_by = self.linger_until = None
+
     def look_again_at(self, now: float) -> float | None:
         """Say when to look again although no outcome of ours may come; None for not before an outcome."""
+        if self.held_by is None:
+            return self.linger_until
         if self.held_by == "pace":
             return self.pace.free_at()
-        if self.held_by is not None and self._others:
-            return now + OTHERS_LOOK_SECONDS  # operations of others wake nobody
-        return self.linger_until
+        return now + OTHERS_LOOK_SECONDS if self._others else None  # operations of others wake nobody
