@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from tests.loop import Loop
+from weir.core.batching import Slice
+from weir.core.span import Span
+from weir.forwarder import stream as forwarder_stream
 
 Make = Callable[..., Loop]
 BY_UNIT = {"topic": "telemetry/{record.unit}"}
@@ -137,3 +140,85 @@ def test_a_large_record_among_small_ones_costs_few_attempts(make: Make, monkeypa
     loop.write("a", large, *[b"%d" % noise.getrandbits(40) for _ in range(9_000)])
     loop.run(1)
     assert len(loop.received) + 12 >= len(attempts)
+
+
+# -- what it costs to look for records --------------------------------------------------------------------------------
+
+
+def test_a_backlog_of_one_record_a_row_is_looked_through_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make({"maxRecords": 900}, pipe=True)
+    loop.transport.interrupt()
+    for number in range(1_800):
+        loop.write("a", *numbered(1, number))
+        loop.stream("a").admit(loop.forwarder._look())  # noqa: SLF001 - a turn for each would take seconds
+    monkeypatch.setattr(forwarder_stream, "RESIDENT_BYTES", 1)
+    monkeypatch.setattr(forwarder_stream, "KEEP_BYTES", 1)
+    loop.run(3)
+    assert loop.stream("a").line.gap_records > 1_700
+    looks: list[object] = []
+    runs = Span.waiting_runs
+
+    def counted(span: Span, *, newest: bool = False) -> Iterator[tuple[int, int]]:
+        looks.append(span)
+        return runs(span, newest=newest)
+
+    monkeypatch.setattr(Span, "waiting_runs", counted)
+    loop.transport.resume()
+    loop.run(3)
+    assert [len(message.split(b"\n")) for message in loop.received] == [900, 900]
+    assert len(looks) < 3 * 1_800
+
+
+def test_records_that_come_one_by_one_fill_messages_of_each_topic(make: Make) -> None:
+    loop = make({"maxRecords": 20, "lingerMs": 60_000}, BY_UNIT)
+    for number in range(400):
+        loop.write("a", *of_units(f"u{number % 20}"))
+        loop.turn()
+        loop.inbox.now += 0.01
+    loop.run(1)
+    assert [len(message.split(b"\n")) for message in loop.received] == [20] * 20
+
+
+# -- what is held back may change -------------------------------------------------------------------------------------
+
+
+def held_back(loop: Loop) -> None:
+    """Let a second message be made, and held by the gate."""
+    loop.transport.hold_acks = True
+    limits = loop.forwarder.releaser.limits
+    loop.forwarder.releaser.limits = limits._replace(incomplete_bytes=60, in_flight_bytes=60)
+    loop.write("a", *numbered(10))
+    loop.run(0.5)
+    assert str(loop.forwarder.held_by).endswith("Bytes")
+
+
+def test_a_message_that_was_held_back_is_not_sent_once_its_file_is_gone(make: Make) -> None:
+    loop = make({"maxRecords": 5})
+    held_back(loop)
+    loop.write("a", *numbered(5, 10))
+    loop.run(0.1)
+    first, second = loop.stream("a").line.durable()
+    assert second.file is not None
+    stream = loop.stream("a")
+    assert stream.batches is not None
+    stream.batches.keep_together([Slice(first, 5, 6), Slice(second, 0, 2)])
+    loop.turn()
+    loop.transport.ack()
+    first.stored, second.file.vanished = True, True  # as its source finds out in this very turn
+    loop.forwarder.turn()
+    assert second.waiting == 5
+    first.stored = False
+
+
+def test_records_that_are_to_stay_together_do_so_though_their_message_was_held_back(make: Make) -> None:
+    loop = make({"maxRecords": 5})
+    held_back(loop)
+    stream = loop.stream("a")
+    assert stream.batches is not None
+    [span] = stream.line.durable()
+    stream.batches.keep_together([Slice(span, 7, 9)])
+    loop.turn()
+    stream.batches.keep_together([Slice(span, 5, 7)])
+    loop.transport.hold_acks = False
+    loop.run(2)
+    assert loop.received[1:] == [b"\n".join(numbered(2, 7)), b"\n".join(numbered(2, 5)), *numbered(1, 9)]

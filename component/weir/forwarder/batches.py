@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from weir.core.batching import (
@@ -35,7 +36,7 @@ from weir.core.settings import StreamSettings
 from weir.core.span import Span
 from weir.forwarder.queue import Queue
 
-SPANS_AHEAD = 64  # so far it is looked for records of one topic
+SPANS_AHEAD, RECORDS_AHEAD, BYTES_AHEAD = 512, 16_384, 4 << 20  # so far it is looked for records of one topic
 MOST_TOPICS = 64  # so many messages may be waiting to be full, each of another topic
 READING_SECONDS = 0.1  # so long a message waits for more of what is being read; a flood may never come to an end
 MOST_KEPT_TOGETHER = 2_048  # messages that came back; more than can be out
@@ -69,6 +70,15 @@ class Draft(NamedTuple):
     topic: str
     payload: bytes
     full: bool
+    kept: bool = False  # of records that were kept together, the next ones
+
+
+class Topics(NamedTuple):
+    """The topics of the records of one span."""
+
+    runs: dict[str, list[tuple[int, int]]]  # where the records of each lie, in their order
+    unfit: dict[int, Unfit]  # those that have none, and why
+    records: int
 
     @property
     def held_bytes(self) -> int:
@@ -90,7 +100,8 @@ class Batches:
         self._kept: deque[Kept] = deque()
         self._draft: Draft | None = None
         self._seen = (0, 0)  # of the line, when the draft was made
-        self._topics: OrderedDict[int, list[str | Unfit]] = OrderedDict()  # of spans, by seq
+        self._topics: OrderedDict[int, Topics] = OrderedDict()  # of spans, by seq
+        self._topics_known = 0  # of so many records
         self._reads_since: float | None = None  # more and more was there to read (monotonic s)
         self.due_at: float | None = None  # when a message that is not full goes all the same (monotonic s)
 
@@ -110,6 +121,8 @@ class Batches:
         """Take the records of a message out of the line: it goes."""
         for span, low, high in draft.slices:
             self._queue.line.take_slice(span, low, high)
+        if draft.kept:  # not before it goes: a draft that does not leaves them together
+            self._kept.popleft()
         self._draft = self._reads_since = None
 
     def keep_together(self, slices: Iterable[Slice]) -> None:
@@ -130,15 +143,22 @@ class Batches:
             return None
         (forgettings, records), (before, then) = self._look_of_the_line(), self._seen
         same = forgettings == before and (draft.full or records == then)
-        return draft if same and all(span.waits(low, high) for span, low, high in draft.slices) else None
+        good = same and all(span.durable and span.waits(low, high) for span, low, high in draft.slices)
+        return draft if good else None
 
     def _new_draft(self, now: float, carriage: Carriage, *, more_comes: bool, hurry: bool) -> Draft | None:
         self.due_at = None
         self._reads_since = (self._reads_since or now) if more_comes else None
         if kept := self._kept_together():
-            return self._made(kept, self._topic_of(*kept.slices[0][:2]), carriage)
+            return self._made(kept, self._topic_of(*kept.slices[0][:2]), carriage)._replace(kept=True)
         for topic in self._topics_ahead():
-            gathered = self._gathered(topic, self._budget(carriage, topic))
+            gathered = gather(
+                self._spans() if self._messages.one_topic else self._spans_ahead(),
+                self._waiting if self._messages.one_topic else partial(self._waiting_for, topic),
+                most_records=self._settings.max_records,
+                most_bytes=self._budget(carriage, topic),
+                framed=self._is_framed,
+            )
             if gathered.full or hurry or not self._lingers(gathered, now):
                 return self._made(gathered, topic, carriage)
         return None
@@ -160,39 +180,43 @@ class Batches:
             spans = {span.seq: span for span in self._queue.line.durable()}
             slices = [
                 Slice(spans[seq], max(low, begin), min(high, end))
-                for seq, low, high in self._kept.popleft()
+                for seq, low, high in self._kept[0]
                 if seq in spans
                 for begin, end in spans[seq].waiting_runs()
                 if max(low, begin) < min(high, end)
             ]
             if slices:
                 return Gathered(slices, sum(high - low for _, low, high in slices), full=True)
+            self._kept.popleft()
         return None
 
     # -- which records ------------------------------------------------------------------------------------------------
 
     def _spans(self) -> Iterator[Span]:
-        spans = self._queue.line.durable()
-        return spans if self._messages.one_topic else islice(spans, SPANS_AHEAD)
+        """Go through the spans that may be sent from, as they go, and load more of them as long as they are wanted."""
+        line, seen = self._queue.line, 0
+        while True:
+            for span in islice(line.durable(), seen, None):
+                seen += 1
+                yield span
+            if not self._queue.look_further(seen):
+                return
+
+    def _spans_ahead(self) -> Iterator[Span]:
+        """Go through no more of them than may be looked at for one topic."""
+        records = size = 0
+        for span in islice(self._spans(), SPANS_AHEAD):
+            yield span
+            records, size = records + span.waiting, size + span.weight
+            if records >= RECORDS_AHEAD or size >= BYTES_AHEAD:
+                return
 
     def _waiting(self, span: Span) -> Iterator[tuple[int, int]]:
-        return span.waiting_runs(newest=self._queue.line.mode.take is End.NEW)
-
-    def _gathered(self, topic: str, most_bytes: int) -> Gathered:
-        while True:
-            gathered = gather(
-                self._spans(),
-                self._waiting if self._messages.one_topic else partial(self._waiting_for, topic),
-                most_records=self._settings.max_records,
-                most_bytes=most_bytes,
-                framed=self._is_framed,
-            )
-            if gathered.full or not (self._may_look_further and self._queue.look_further()):
-                return gathered
+        return span.waiting_runs(newest=self._takes_newest)
 
     @property
-    def _may_look_further(self) -> bool:
-        return self._messages.one_topic or sum(1 for _ in self._spans()) < SPANS_AHEAD
+    def _takes_newest(self) -> bool:
+        return self._queue.line.mode.take is End.NEW
 
     def _is_framed(self, span: Span) -> bool:
         layout, enveloped = self._settings.layout, self._messages.enveloped
@@ -204,51 +228,57 @@ class Batches:
     # -- topics from data ---------------------------------------------------------------------------------------------
 
     def _topics_ahead(self) -> Iterator[str]:
-        """Go through the topics of what waits, in the order of their first records. Raises `Unsent`."""
+        """Go through the topics of what waits, those of the next records first. Raises `Unsent`."""
         if self._messages.one_topic:
             span = self._queue.next()
             if span is not None:
                 yield self._topic_of(span, 0)
             return
         seen: set[str] = set()
-        for span in self._spans():
-            for low, high in self._waiting(span):
-                for index in range(low, high):
-                    topic = self._topics_of(span)[index]
-                    if isinstance(topic, str) and topic not in seen:
-                        seen.add(topic)
-                        yield topic
-                    elif isinstance(topic, Unfit) and not seen:
-                        raise Unsent(span, index, topic)
-                    if len(seen) >= MOST_TOPICS:
-                        return
+        for span in self._spans_ahead():
+            found = self._topics_of(span)
+            for index, why in found.unfit.items():
+                if span.waits(index, index + 1) and not seen:
+                    raise Unsent(span, index, why)
+            for topic in found.runs:
+                if topic not in seen and any(True for _ in self._waiting_for(topic, span)):
+                    seen.add(topic)
+                    yield topic
+                if len(seen) >= MOST_TOPICS:
+                    return
 
     def _waiting_for(self, topic: str, span: Span) -> Iterator[tuple[int, int]]:
-        topics = self._topics_of(span)
-        for low, high in self._waiting(span):
-            at = low
-            for same, group in groupby(topics[low:high], key=topic.__eq__):
-                end = at + sum(1 for _ in group)
-                if same is True:
-                    yield at, end
-                at = end
+        runs = self._topics_of(span).runs.get(topic, ())
+        if not self._takes_newest and span.pristine:
+            yield from runs
+            return
+        for low, high in reversed(runs) if self._takes_newest else runs:
+            for index in reversed(range(low, high)) if self._takes_newest else range(low, high):
+                if span.waits(index, index + 1):
+                    yield index, index + 1
 
     def _topic_of(self, span: Span, index: int) -> str:
-        if self._messages.one_topic:
-            return self._messages.topic(span, b"")
-        topic = self._topics_of(span)[index]
-        if isinstance(topic, Unfit):
-            raise Unsent(span, index, topic)
-        return topic
+        return self._messages.topic(span, b"" if self._messages.one_topic else span.payload(index))
 
-    def _topics_of(self, span: Span) -> list[str | Unfit]:
+    def _topics_of(self, span: Span) -> Topics:
         known = self._topics.get(span.seq)
         if known is None:
-            known = [self._topic_or_why(span, payload) for payload in span.payloads(0, len(span))]
-            self._topics[span.seq] = known
-            if len(self._topics) > 2 * SPANS_AHEAD:
-                self._topics.popitem(last=False)
+            known = self._topics[span.seq] = self._look_through(span)
+            self._topics_known += known.records
+            while self._topics_known > 2 * RECORDS_AHEAD and len(self._topics) > 1:
+                self._topics_known -= self._topics.popitem(last=False)[1].records
         return known
+
+    def _look_through(self, span: Span) -> Topics:
+        found = Topics({}, {}, len(span))
+        of_all = (self._topic_or_why(span, payload) for payload in span.payloads(0, len(span)))
+        for topic, group in groupby(enumerate(of_all), key=itemgetter(1)):
+            indexes = [index for index, _ in group]
+            if isinstance(topic, Unfit):
+                found.unfit.update(dict.fromkeys(indexes, topic))
+            else:
+                found.runs.setdefault(topic, []).append((indexes[0], indexes[-1] + 1))
+        return found
 
     def _topic_or_why(self, span: Span, payload: bytes) -> str | Unfit:
         try:

@@ -17,6 +17,7 @@ from weir.core.span import Span
 from weir.forwarder.books import Books
 
 LOAD_SPANS = 16
+MOST_LOAD_SPANS = 128  # 8 MiB at the most
 
 Notice = Callable[..., None]
 
@@ -118,8 +119,8 @@ class Queue:
         while (gap := self.line.lacks(end)) is not None:
             self._load(end, gap)
 
-    def _load(self, end: End, gap: Gap) -> None:
-        loaded = self._backlog.load(self._books.stream, gap, LOAD_SPANS, newest=end is End.NEW)
+    def _load(self, end: End, gap: Gap, limit: int = LOAD_SPANS) -> None:
+        loaded = self._backlog.load(self._books.stream, gap, limit, newest=end is End.NEW)
         for seq, left in loaded.damaged:
             self._books.damaged(seq, left)
             self._notice("quarantined", stream=self._name, reason="corrupt", records=left)
@@ -133,11 +134,14 @@ class Queue:
             span = self.line.peek()
         return span
 
-    def look_further(self) -> bool:
-        """Load more of what the store holds behind what is in memory; tell whether there was any."""
+    def look_further(self, seen: int) -> bool:
+        """Load more of what the store holds behind what is in memory; tell whether there was any.
+
+        Who has `seen` so many spans in vain gets more at a time: they are small.
+        """
         gap = self.line.behind
         if gap is not None:
-            self._load(self.line.mode.take, gap)
+            self._load(self.line.mode.take, gap, min(max(LOAD_SPANS, seen), MOST_LOAD_SPANS))
         return gap is not None
 
 
