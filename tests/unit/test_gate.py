@@ -38,6 +38,26 @@ outstanding = st.builds(
 )
 
 
+@given(statistics(), outstanding, limits, st.lists(st.integers(1, 3000), max_size=30), st.integers(0, 30))
+def test_letting_many_through_is_the_same_as_asking_for_each(
+    now: Statistics, ours: Outstanding, limits: GateLimits, sizes: list[int], most: int
+) -> None:
+    at_once, singly = opening(now, ours, limits), opening(now, ours, limits)
+    count, held_by = 0, None
+    for size in sizes:
+        held_by = singly.refuses(size)
+        if held_by is not None or count >= most:
+            break
+        singly.spend(size)
+        count += 1
+    assert at_once.let_through(sizes, most) == (count, held_by)
+    assert (at_once.operations, at_once.bytes, at_once.refuses(2_000)) == (
+        singly.operations,
+        singly.bytes,
+        singly.refuses(2_000),
+    )
+
+
 @given(limits=limits, seen=statistics(), ours=outstanding, sizes=st.lists(st.integers(1, 3000), max_size=40))
 def test_whatever_is_demanded_no_limit_is_exceeded(
     limits: GateLimits, seen: Statistics, ours: Outstanding, sizes: list[int]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from weir.core.gate import Opening
 from weir.core.modes import Mode
+from weir.operation_queue.errors import QueueFull
 from weir.operation_queue.operations import Operation
 from weir.operation_queue.waiting import Waiting
 
@@ -50,60 +51,55 @@ class Books:
         """Begin empty."""
         self._lock = threading.Lock()
         self._waiting = Waiting(mode, limit)
-        self._version = 0  # of the line, to find out whether it changed since the worker looked
-        self._seen = 0  # the version that the worker looked at
+        self._seen = 0  # how often the line had been changed by others when the worker looked
         self._at_rest = False  # the worker waits until the line changes
         self._taken = self._dropped = self._removed = self._refused = 0
         self._sent = self._acknowledged = self._unconfirmed = self._failed = 0
 
-    def admit(self, operation: Operation, index: int | None) -> tuple[Operation | None, bool, bool]:
-        """Let one enter, at an index if one is given: what was dropped, whether it met a full queue, and a wake-up.
+    def admit(self, operation: Operation, index: int | None) -> tuple[Operation | None, bool]:
+        """Let one enter, at an index if one is given: what a full queue dropped, and whether to wake the worker.
 
         Raises QueueFull.
         """
         with self._lock:
-            waiting = self._waiting
-            full = waiting.full
-            self._refused += 1  # until it is in
-            dropped = waiting.enter(operation) if index is None else waiting.enter_at(index, operation)
-            self._refused -= 1
+            try:
+                dropped = self._waiting.enter(operation, index)
+            except QueueFull:
+                self._refused += 1
+                raise
             self._taken += 1
-            self._dropped += dropped is not None
-            return dropped, full, self._changed()
+            if dropped is not None:
+                self._dropped += 1
+            wake, self._at_rest = self._at_rest, False
+            return dropped, wake
 
     def remove_at(self, index: int) -> tuple[Operation, bool]:
         """Take one out, and say whether the worker must be woken. Raises IndexError."""
         with self._lock:
             operation = self._waiting.take_at(index)
             self._removed += 1
-            return operation, self._changed()
+            wake, self._at_rest = self._at_rest, False
+            return operation, wake
 
     def remove(self, chosen: Iterable[Operation]) -> tuple[list[Operation], bool]:
         """Take these out, as far as they still wait, and say whether the worker must be woken."""
         with self._lock:
             removed = self._waiting.take_all(chosen)
             self._removed += len(removed)
-            return removed, bool(removed) and self._changed()
+            wake = self._at_rest and bool(removed)
+            self._at_rest = self._at_rest and not removed
+            return removed, wake
 
     def take(self, gate: Opening, most: int, ended: Ended) -> tuple[list[Operation], str | None]:
         """Count outcomes, and take from the front what the gate lets through, at most so many.
 
         Gives them, and what holds the next one, if any does.
         """
-        batch: list[Operation] = []
         with self._lock:
             self._count(ended)
-            waiting = self._waiting
-            held_by = None
-            while waiting:
-                size = waiting.peek().size
-                held_by = gate.refuses(size)
-                if held_by is not None or len(batch) >= most:
-                    break
-                gate.spend(size)
-                batch.append(waiting.take())
-            self._sent += len(batch)
-        return batch, held_by
+            count, held_by = gate.let_through(self._waiting.sizes(), most)
+            self._sent += count
+            return self._waiting.take(count), held_by
 
     def settle(self, ended: Ended) -> None:
         """Count outcomes, and take nothing."""
@@ -111,7 +107,7 @@ class Books:
             self._count(ended)
 
     def _count(self, ended: Ended) -> None:
-        self._seen = self._version  # whatever changes in the line from here on, the worker has not seen
+        self._seen = self._taken + self._removed  # whatever changes in the line from here on, the worker has not seen
         acknowledged, unconfirmed, failed = ended
         self._acknowledged += acknowledged
         self._unconfirmed += unconfirmed
@@ -120,17 +116,12 @@ class Books:
     def rest(self) -> bool:
         """Let the worker wait for a change of the line; no if there was one since it last took from it."""
         with self._lock:
-            self._at_rest = self._version == self._seen
+            self._at_rest = self._taken + self._removed == self._seen
             return self._at_rest
 
     def awake(self) -> None:
         """Say that the worker does not wait any more."""
         self._at_rest = False
-
-    def _changed(self) -> bool:
-        self._version += 1
-        at_rest, self._at_rest = self._at_rest, False
-        return at_rest
 
     def __len__(self) -> int:
         """Count what waits."""

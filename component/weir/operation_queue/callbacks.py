@@ -7,13 +7,15 @@ under a lock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from weir.core.ports import Statistics
 from weir.operation_queue.operations import Operation
 
 _log = logging.getLogger(__name__)
+
+_RAISED = "a callback of the operation queue raised; the queue goes on"
 
 
 class Callbacks(NamedTuple):
@@ -35,4 +37,19 @@ def call(callback: Callable[..., object] | None, *arguments: object) -> None:
     try:
         callback(*arguments)
     except Exception:  # noqa: BLE001 - a program's function may raise anything
-        _log.exception("a callback of the operation queue raised; the queue goes on")
+        _log.exception(_RAISED)
+
+
+def call_each(callback: Callable[..., object] | None, arguments: Iterable[tuple[Any, ...]]) -> None:
+    """Call it with each of these in turn, as `call` does."""
+    if callback is None:
+        return
+    rest = iter(arguments)
+    done = False
+    while not done:
+        try:
+            for these in rest:
+                callback(*these)
+            done = True
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception(_RAISED)

@@ -13,20 +13,23 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any
 
+_NEVER = 1 << 60
+
 
 class Inbox:
     """Outcomes in order of arrival. `settled` and `wake` may be called by any thread."""
 
     def __init__(self) -> None:
         self._items: deque[Future[Any]] = deque()
-        self._threshold = 0  # ring when so many are there; 0 while the worker does not wait
+        self._threshold = _NEVER  # ring when so many are there
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def settled(self, future: Future[Any]) -> None:
         """Take the outcome of an operation."""
-        self._items.append(future)
-        if 0 < self._threshold <= len(self._items):
-            self._threshold = 0  # once is enough: the worker needs a moment to come, and acks come meanwhile
+        items = self._items
+        items.append(future)
+        if len(items) >= self._threshold:
+            self._threshold = _NEVER  # once is enough: the worker needs a moment to come, and acks come meanwhile
             self._bell.put(None)
 
     def wake(self) -> None:
@@ -51,6 +54,6 @@ class Inbox:
         if len(self._items) < items:  # else they came before the threshold was set, so nobody rang
             with contextlib.suppress(queue.Empty):
                 self._bell.get(timeout=seconds)
+        self._threshold = _NEVER
         while not self._bell.empty():  # only the worker takes from it
             self._bell.get_nowait()
-        self._threshold = 0

@@ -28,8 +28,8 @@ class Operation(ABC):
     """
 
     topic: str
-    size: int = field(init=False, default=0)
-    acknowledged: bool = field(init=False, default=True)
+    size: int = field(init=False)
+    acknowledged: bool = field(init=False)
 
     @abstractmethod
     def hand_to(self, connection: Connection) -> Future[Any]:
@@ -68,6 +68,7 @@ class Subscribe(Operation):
 
     def __post_init__(self) -> None:
         self.size = SUBSCRIBE_BYTES + len(self.topic.encode())
+        self.acknowledged = True
 
     def hand_to(self, connection: Connection) -> Future[Any]:
         return connection.subscribe(self.topic, self.qos, self.callback)[0]
@@ -81,6 +82,7 @@ class Unsubscribe(Operation):
 
     def __post_init__(self) -> None:
         self.size = UNSUBSCRIBE_BYTES + len(self.topic.encode())
+        self.acknowledged = True
 
     def hand_to(self, connection: Connection) -> Future[Any]:
         return connection.unsubscribe(self.topic)[0]

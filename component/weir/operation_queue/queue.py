@@ -152,15 +152,14 @@ class MqttOperationQueue:
 
     def _admit(self, operation: Operation, index: int | None) -> None:
         try:
-            dropped, full, wake = self._books.admit(operation, index)
+            dropped, wake = self._books.admit(operation, index)
         except QueueFull:
             call(self._callbacks.full, operation)
             raise
         if wake:
             self._worker.inbox.wake()
-        if full:
-            call(self._callbacks.full, operation)
         if dropped is not None:
+            call(self._callbacks.full, operation)
             call(self._callbacks.dropped, dropped)
 
     # -- what is taken out --------------------------------------------------------------------------------------------

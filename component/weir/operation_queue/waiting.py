@@ -10,7 +10,8 @@ queue is the end that the mode takes from. An index counts from the front.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from weir.core.modes import End, Mode
 from weir.operation_queue.errors import QueueFull
@@ -31,38 +32,33 @@ class Waiting:
         """Count what waits."""
         return len(self._line)
 
-    @property
-    def full(self) -> bool:
-        """Tell whether the next operation meets a full queue."""
-        return self._limit is not None and len(self._line) >= self._limit
-
     def listed(self) -> tuple[Operation, ...]:
         """List what waits, the front first."""
         return tuple(self._line) if self._from_old else tuple(reversed(self._line))
 
-    def enter(self, operation: Operation) -> Operation | None:
-        """Let one enter where the mode says; gives the one that had to go for it. Raises QueueFull in modes 4, 5."""
-        cut = self._make_room() if self.full else None
-        self._line.append(operation)
-        return cut
+    def enter(self, operation: Operation, index: int | None) -> Operation | None:
+        """Let one enter where the mode says, or at an index; gives the one that had to go, None unless it was full.
 
-    def enter_at(self, index: int, operation: Operation) -> Operation | None:
-        """Let one enter at an index of what is left once the mode has made room; behind the last one it is at the back.
-
-        Raises QueueFull as above.
+        The index is one of what is left once the mode has made room; behind the last one is the back. Raises QueueFull
+        in modes 4 and 5.
         """
-        cut = self._make_room() if self.full else None
-        index = min(index, len(self._line))
-        self._line.insert(index if self._from_old else len(self._line) - index, operation)
+        line, limit = self._line, self._limit
+        cut = None if limit is None or len(line) < limit else self._make_room()
+        if index is None:
+            line.append(operation)
+        else:
+            index = min(index, len(line))
+            line.insert(index if self._from_old else len(line) - index, operation)
         return cut
 
-    def peek(self) -> Operation:
-        """Look at the front."""
-        return self._line[0] if self._from_old else self._line[-1]
+    def sizes(self) -> Iterator[int]:
+        """Give the size of each, the front first; only as long as nothing changes."""
+        return map(_size, self._line if self._from_old else reversed(self._line))
 
-    def take(self) -> Operation:
-        """Take the one at the front."""
-        return self._line.popleft() if self._from_old else self._line.pop()
+    def take(self, count: int) -> list[Operation]:
+        """Take so many at the front."""
+        take = self._line.popleft if self._from_old else self._line.pop
+        return [take() for _ in range(count)]
 
     def take_at(self, index: int) -> Operation:
         """Take one out; raises IndexError where there is none."""
@@ -85,3 +81,6 @@ class Waiting:
         if self._mode.cut is None:
             raise QueueFull(self._limit or 0, self._mode.name)
         return self._line.popleft() if self._mode.cut is End.OLD else self._line.pop()
+
+
+_size = attrgetter("size")

@@ -13,13 +13,14 @@ throughput. Where nothing moves, nothing ticks.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from concurrent.futures import Future
+from collections.abc import Collection, Iterable
+from concurrent.futures import CancelledError, Future
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, LeakWatch, Opening, Outstanding
 from weir.operation_queue.books import Books, Ended
-from weir.operation_queue.callbacks import Callbacks, call
+from weir.operation_queue.callbacks import Callbacks, call, call_each
 from weir.operation_queue.connection import ConnectionEvents
 from weir.operation_queue.inbox import Inbox
 from weir.operation_queue.operations import Operation
@@ -102,30 +103,25 @@ class Worker:
 
     def step(self) -> bool:
         """Settle, release, tell; and say whether anything moved."""
-        futures = self.inbox.take()
-        outcomes, ended, back = self._settle(futures) if futures else ([], _NONE_ENDED, _NONE)
+        outcomes, ended, back = self._settle(self.inbox.take())
         sent = self._release(ended, back)
         self._tell(outcomes, sent)
-        return bool(outcomes or sent)
+        return bool(back.operations or sent)
 
     # -- settle -------------------------------------------------------------------------------------------------------
 
-    def _settle(self, futures: list[Future[Any]]) -> tuple[list[Outcome], Ended, Outstanding]:
-        outcomes: list[Outcome] = []
-        acknowledged = unconfirmed = failed = 0
-        for future in futures:
-            operation = self._out.pop(future)
-            try:
-                outcomes.append((operation, future.result(), None))
-                if operation.acknowledged:
-                    acknowledged += 1
-                else:
-                    unconfirmed += 1
-            except Exception as error:  # noqa: BLE001 - whatever the client gives as the reason, it is the outcome
-                outcomes.append((operation, None, error))
-                failed += 1
-        back = _sum([operation for operation, _, _ in outcomes])
-        return outcomes, (acknowledged, unconfirmed, failed), back
+    def _settle(self, futures: list[Future[Any]]) -> tuple[Iterable[Outcome], Ended, Outstanding]:
+        if not futures:
+            return (), _NONE_ENDED, _NONE
+        operations = [*map(self._out.pop, futures)]
+        back = _sum(operations)
+        try:
+            answers = [future.result() for future in futures]
+        except Exception:  # noqa: BLE001 - at least one failed
+            return *_one_by_one(operations, futures), back
+        acknowledged = back.acknowledged_operations
+        ended = (acknowledged, back.operations - acknowledged, 0)
+        return zip(operations, answers, repeat(None)), ended, back
 
     # -- release ------------------------------------------------------------------------------------------------------
 
@@ -161,9 +157,8 @@ class Worker:
         batch, self.held_by = self._books.take(gate, min(share, MOST_AT_ONCE), ended)
         if self.held_by is None and len(batch) == share < room:
             self.held_by = SHARED
-        for operation in batch:
-            self._hand_over(operation)
         if batch:
+            self._hand_over(batch)
             shared.add(_sum(batch))
         return batch, room - len(batch)
 
@@ -176,14 +171,16 @@ class Worker:
             now = shared.write_off(now)
         return shared.open(self, now, self._limits)
 
-    def _hand_over(self, operation: Operation) -> None:
-        try:
-            future = operation.hand_to(self._shared.connection)
-        except Exception as error:  # noqa: BLE001 - the client refused it in the call itself, which is an outcome too
-            future = Future()
-            future.set_exception(error)
-        self._out[future] = operation
-        future.add_done_callback(self._settled)
+    def _hand_over(self, batch: list[Operation]) -> None:
+        connection, out, settled = self._shared.connection, self._out, self._settled
+        for operation in batch:
+            try:
+                future = operation.hand_to(connection)
+            except Exception as error:  # noqa: BLE001 - the client refused it in the call itself: an outcome too
+                future = Future()
+                future.set_exception(error)
+            out[future] = operation
+            future.add_done_callback(settled)
 
     def _closed(self) -> str | None:
         """Say why nothing may go, whatever the gate says."""
@@ -194,23 +191,25 @@ class Worker:
 
     # -- tell ---------------------------------------------------------------------------------------------------------
 
-    def _tell(self, outcomes: list[Outcome], sent: list[Operation]) -> None:
+    def _tell(self, outcomes: Iterable[Outcome], sent: list[Operation]) -> None:
         told = self._callbacks
         if told.acknowledged is not None or told.failed is not None:
-            for operation, answer, error in outcomes:
-                if error is not None:
-                    call(told.failed, operation, error)
-                elif operation.acknowledged:
-                    call(told.acknowledged, operation, answer)
-        if told.sent is not None:
-            for operation in sent:
-                call(told.sent, operation)
+            call_each(self._tell_outcome, outcomes)
+        call_each(told.sent, zip(sent))
         if told.empty is not None and sent and not len(self._books):
             call(told.empty)
         leaked = self._shared.leaked
         if leaked.incomplete > self._told_leak.incomplete:
             call(told.leak, leaked)
         self._told_leak = leaked
+
+    def _tell_outcome(self, operation: Operation, answer: Any, error: BaseException | None) -> None:  # noqa: ANN401 - the client's
+        told = self._callbacks
+        if error is not None:
+            if told.failed is not None:
+                told.failed(operation, error)
+        elif operation.acknowledged and told.acknowledged is not None:
+            told.acknowledged(operation, answer)
 
     # -- wait ---------------------------------------------------------------------------------------------------------
 
@@ -238,15 +237,26 @@ _NONE = Outstanding()
 _NONE_ENDED: Ended = (0, 0, 0)
 
 
+def _one_by_one(operations: list[Operation], futures: list[Future[Any]]) -> tuple[list[Outcome], Ended]:
+    """Look at each outcome by itself; nothing is raised, for what was raised would hold the frames it came through."""
+    outcomes: list[Outcome] = []
+    acknowledged = failed = 0
+    for operation, future in zip(operations, futures, strict=True):
+        error = CancelledError() if future.cancelled() else future.exception()
+        outcomes.append((operation, None if error is not None else future.result(), error))
+        failed += error is not None
+        acknowledged += error is None and operation.acknowledged
+    return outcomes, (acknowledged, len(outcomes) - acknowledged - failed, failed)
+
+
 def _sum(operations: Collection[Operation]) -> Outstanding:
     """Count operations as the gate wants them."""
     if not operations:
         return _NONE
-    count = size = acknowledged = acknowledged_size = 0
+    size = acknowledged = acknowledged_size = 0
     for operation in operations:
-        count += 1
         size += operation.size
         if operation.acknowledged:
             acknowledged += 1
             acknowledged_size += operation.size
-    return Outstanding(count, size, acknowledged, acknowledged_size)
+    return Outstanding(len(operations), size, acknowledged, acknowledged_size)
