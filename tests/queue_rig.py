@@ -83,6 +83,11 @@ class Told:
         """Wait until everything that was ever taken has its end."""
         self.until(lambda: not (self.queue.account().waiting or self.queue.account().outstanding), "all is settled")
 
+    def forget(self) -> None:
+        """Begin the lists anew."""
+        for told in (self.sent, self.acknowledged, self.failed, self.dropped):
+            told.clear()
+
     def stop(self) -> None:
         """Stop, with nothing left."""
         left = self.queue.stop(CONNECT_SECONDS, drain=True)
