@@ -22,7 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
-from awscrt import http, io, mqtt
+from awscrt import io, mqtt
 from awscrt.exceptions import AwsCrtError
 
 from weir.core import topics
@@ -30,7 +30,7 @@ from weir.core.events import Connected, ConnectFailed, Interrupted
 from weir.core.ports import Operation, Post, Settled, Statistics
 from weir.core.settings import ConnectionSettings
 from weir.core.topics import MESSAGE_BYTES, OPERATION_BYTES, OVERHEAD_BYTES
-from weir.transports import backoff, publishing
+from weir.transports import backoff, connection311, publishing
 from weir.transports.approach import Approach
 from weir.transports.farewell import Farewell, leave
 from weir.transports.mutual_tls import MutualTls
@@ -104,7 +104,7 @@ class Mqtt311Transport:
         self._settled = settled
         self._publish = publish or publishing.way()
         self._jitter = jitter
-        self._bootstrap = _bootstrap()
+        self._bootstrap: io.ClientBootstrap | None = connection311.new_bootstrap()
         self.generation = 1
         self._reporter = _Reporter(self.generation, post)
         self._connection: mqtt.Connection | None = None
@@ -198,33 +198,11 @@ class Mqtt311Transport:
             self._connection = None  # it holds nothing, so the next attempt may read the certificate files anew
 
     def _new_connection(self) -> mqtt.Connection:
-        settings = self._settings
-        opening = self._approach.opening(self._reporter.handshake_failed)
-        proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
-        socket = io.SocketOptions()
-        socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
-        # The client's own operation timeout stays off: it keeps some 160 bytes for every operation until the time is
-        # up, acknowledged or not, and an operation that it gives up on may be at the broker all the same.
-        return mqtt.Connection(
-            client=mqtt.Client(self._bootstrap, opening.tls),
-            host_name=opening.host_name,
-            port=opening.port,
-            use_websockets=opening.handshake is not None,
-            websocket_handshake_transform=opening.handshake,
+        return connection311.new_connection(
+            self._settings,
+            self._approach.opening(self._reporter.handshake_failed),
+            self._bootstrap,
             client_id=self._client_id,
-            clean_session=False,
-            reconnect_min_timeout_secs=settings.reconnect_min_seconds,
-            reconnect_max_timeout_secs=settings.reconnect_max_seconds,
-            keep_alive_secs=settings.keep_alive_seconds,
-            ping_timeout_ms=settings.ping_timeout_seconds * 1000,
-            socket_options=socket,
-            proxy_options=proxy,
-            on_connection_success=self._reporter.connected,
-            on_connection_interrupted=self._reporter.interrupted,
-            disable_metrics=True,  # else the client puts its version and platform into the user name
+            on_success=self._reporter.connected,
+            on_interrupted=self._reporter.interrupted,
         )
-
-
-def _bootstrap() -> io.ClientBootstrap:
-    group = io.EventLoopGroup(1)  # one connection is served by one thread; a second one brings nothing
-    return io.ClientBootstrap(group, io.DefaultHostResolver(group))

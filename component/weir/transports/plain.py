@@ -1,15 +1,16 @@
 """A plain MQTT 3.1.1 connection with mutual TLS, for programs that use one by themselves.
 
-Owns how it is opened, nothing of its life: whoever asks for it connects and disconnects it.
+Owns the way it is opened, nothing of its life: whoever asks for it connects and disconnects it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from awscrt import http, io, mqtt
+from awscrt import io, mqtt
 
 from weir.core.settings import ConnectionSettings
+from weir.transports import connection311
 from weir.transports.mutual_tls import MutualTls
 
 AT_MOST_ONCE, AT_LEAST_ONCE = mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE
@@ -33,22 +34,13 @@ def new_connection(
 
     Raises OSError, or the client's own error, where certificate, key or CA do not do.
     """
-    opening = MutualTls(settings).opening(lambda _why: None)
-    group = io.EventLoopGroup(1)
-    proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
-    return mqtt.Connection(
-        client=mqtt.Client(io.ClientBootstrap(group, io.DefaultHostResolver(group)), opening.tls),
-        host_name=opening.host_name,
-        port=opening.port,
+    return connection311.new_connection(
+        settings,
+        MutualTls(settings).opening(lambda _why: None),
+        connection311.new_bootstrap(),
         client_id=settings.client_id,
+        on_success=on_success,
+        on_interrupted=on_interrupted,
+        on_closed=on_closed,
         clean_session=clean_session,
-        reconnect_min_timeout_secs=settings.reconnect_min_seconds,
-        reconnect_max_timeout_secs=settings.reconnect_max_seconds,
-        keep_alive_secs=settings.keep_alive_seconds,
-        ping_timeout_ms=settings.ping_timeout_seconds * 1000,
-        proxy_options=proxy,
-        on_connection_success=on_success,
-        on_connection_interrupted=on_interrupted,
-        on_connection_closed=on_closed,
-        disable_metrics=True,  # else the client puts its version and platform into the user name
     )

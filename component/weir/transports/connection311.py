@@ -1,0 +1,58 @@
+"""How an MQTT 3.1.1 connection object of awscrt is made.
+
+Owns what every such object has in common. Knows nothing of its life: it is not connected yet, and whoever asks for it
+connects, disconnects and replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from awscrt import http, io, mqtt
+
+from weir.core.settings import ConnectionSettings
+from weir.transports.approach import Opening
+
+
+def new_bootstrap() -> io.ClientBootstrap:
+    """Start the native threads, which end with the last object that needs them."""
+    group = io.EventLoopGroup(1)  # one connection is served by one thread; a second one brings nothing
+    return io.ClientBootstrap(group, io.DefaultHostResolver(group))
+
+
+def new_connection(
+    settings: ConnectionSettings,
+    opening: Opening,
+    bootstrap: io.ClientBootstrap,
+    *,
+    client_id: str,
+    on_success: Callable[..., None],
+    on_interrupted: Callable[..., None],
+    on_closed: Callable[..., None] | None = None,
+    clean_session: bool = False,
+) -> mqtt.Connection:
+    """Make one; the callbacks are the client's own, called by its threads."""
+    proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
+    socket = io.SocketOptions()
+    socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
+    # The client's own operation timeout stays off: it keeps some 160 bytes for every operation until the time is up,
+    # acknowledged or not, and an operation that it gives up on may be at the broker all the same.
+    return mqtt.Connection(
+        client=mqtt.Client(bootstrap, opening.tls),
+        host_name=opening.host_name,
+        port=opening.port,
+        use_websockets=opening.handshake is not None,
+        websocket_handshake_transform=opening.handshake,
+        client_id=client_id,
+        clean_session=clean_session,
+        reconnect_min_timeout_secs=settings.reconnect_min_seconds,
+        reconnect_max_timeout_secs=settings.reconnect_max_seconds,
+        keep_alive_secs=settings.keep_alive_seconds,
+        ping_timeout_ms=settings.ping_timeout_seconds * 1000,
+        socket_options=socket,
+        proxy_options=proxy,
+        on_connection_success=on_success,
+        on_connection_interrupted=on_interrupted,
+        on_connection_closed=on_closed,
+        disable_metrics=True,  # else the client puts its version and platform into the user name
+    )
