@@ -1,4 +1,4 @@
-"""An operation queue on a real connection to a real broker, with everything it tells written down."""
+"""An operation queue, on a connection to a real broker or in memory, with everything it tells written down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from awscrt import mqtt
 
 from tests.broker import Broker
 from tests.conditions import eventually
+from tests.fakes.connection import FakeConnection
 from weir.core.ports import Statistics
 from weir.operation_queue import Account, Connection, ConnectionEvents, MqttOperationQueue, Operation
 from weir.transports import plain
@@ -99,3 +100,16 @@ class Told:
 def balance(account: Account) -> None:
     """Nothing is unaccounted for."""
     assert account.taken == sum(account[1:8]), account
+
+
+def publish(queue: MqttOperationQueue, count: int, *, qos: int = 1) -> list[Operation]:
+    """Add so many publishes."""
+    return [queue.publish("topic", b"%d" % number, qos) for number in range(count)]
+
+
+def start(started: list[Told], connection: FakeConnection, **settings: Any) -> Told:
+    """Start a queue on a connection in memory, and note it to be stopped."""
+    told = Told(connection, connection.events, **settings)
+    started.append(told)
+    told.queue.start()
+    return told

@@ -10,6 +10,7 @@ there, and their outcomes are appended to an inbox.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -18,6 +19,8 @@ from weir.core.gate import GateLimits, Opening, Outstanding, opening
 from weir.core.ports import Statistics
 from weir.operation_queue.connection import Connection, statistics
 from weir.operation_queue.inbox import Inbox
+
+_log = logging.getLogger(__name__)
 
 NOTHING = Statistics(0, 0, 0, 0)
 
@@ -40,6 +43,7 @@ class Sharing:
         self.turn = threading.Lock()
         self.ours = Outstanding()
         self.leaked = NOTHING
+        self._blind = False  # the statistics could not be read, and that was said
         self._members: list[Member] = []
         self._waiting: list[Member] = []  # for room
         self._last: Member | None = None  # who released last
@@ -68,8 +72,14 @@ class Sharing:
         self.ours = _plus(self.ours, change, sign)
 
     def look(self) -> Statistics:
-        """Read the statistics, without what is known to be a leak."""
-        now = statistics(self.connection)
+        """Read the statistics, without what is known to be a leak; nothing where they cannot be read."""
+        try:
+            now = statistics(self.connection)
+        except Exception:  # noqa: BLE001 - a connection may raise anything, and no operation may be lost over it
+            if not self._blind:
+                _log.exception("the connection's statistics cannot be read; the queue goes by its own count")
+            self._blind = True
+            return NOTHING
         if self.leaked == NOTHING:
             return now
         self.leaked = Statistics(*map(min, now, self.leaked))  # what fell after all had only been slow
