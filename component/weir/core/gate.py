@@ -105,7 +105,7 @@ def opening(statistics: Statistics, ours: Outstanding, limits: GateLimits) -> Op
         max(statistics.incomplete_bytes, ours.bytes),
         "incompleteBytes",
     )
-    if _held_by_others(statistics, ours, limits):
+    if (counts[0] <= 0 or sizes[0] <= 0) and _held_by_others(statistics, ours, limits):
         counts, sizes = (counts[0], "others"), (sizes[0], "others")
     return Opening(counts, sizes, any_size=not incomplete and not in_flight)
 
