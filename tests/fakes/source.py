@@ -40,11 +40,8 @@ class FakeSource:
         self.replayable = tape.replayable
         self._tape = tape
         self._sequence = state.sequence
-        self._file = (
-            state.files[0]
-            if state.files
-            else FilePosition(stream=state.stream, name=b"tape", inode=1, birth=1, fmt=tape.format)
-        )
+        known = next(iter(state.files), None)
+        self._file = known or FilePosition(stream=state.stream, name=b"tape", inode=1, birth=1, fmt=tape.format)
         self._next = 0 if tape.replayable else tape.taken
         self._closed = False
 

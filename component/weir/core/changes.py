@@ -5,7 +5,8 @@ Owns the shapes. Knows nothing of SQL.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -56,6 +57,16 @@ class Change(msgspec.Struct, kw_only=True):
     replayed: list[int] = []  # entries of the quarantine that leave it: their records are among the inserts
 
 
+class Files(Protocol):
+    """The files of a stream as a store knows them, in no order; they are read when somebody goes through them."""
+
+    def __iter__(self) -> Iterator[FilePosition]:
+        """Go through them. Raises `StoreFailed`."""
+
+    def take(self, identity: tuple[int, int | None, int]) -> FilePosition | None:
+        """Give the file of this identity, and leave it out from now on; None if it is not known."""
+
+
 class StreamState(msgspec.Struct, kw_only=True):
     """What a store knows of one stream when it is opened."""
 
@@ -68,7 +79,7 @@ class StreamState(msgspec.Struct, kw_only=True):
     sequence: int
     next_seq: int
     gap: Gap
-    files: list[FilePosition]
+    files: Files
 
 
 class StoreState(msgspec.Struct, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from weir.core.accounting import Counts
-from weir.core.changes import Loss, SetAside
+from weir.core.changes import Files, Loss, SetAside
 from weir.core.ports import SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.span import Span
@@ -36,7 +36,7 @@ def is_gone(file: FilePosition | None) -> bool:
     return file is None or file.gone_since is not None
 
 
-def recover(carried: Carried, known: list[FilePosition]) -> Carried:
+def recover(carried: Carried, known: Files) -> Carried:
     """Let what was carried be of the files as the store knows them, or of new ones; they leave what is `known`.
 
     All that was read of a file is settled or carried, so nothing of it is to be read again.
@@ -58,7 +58,7 @@ def recover(carried: Carried, known: list[FilePosition]) -> Carried:
 class _Files:
     """The positions of files that are gone, by those that other books had of them."""
 
-    def __init__(self, known: list[FilePosition]) -> None:
+    def __init__(self, known: Files) -> None:
         self._known = known
         self._by_lost: dict[FilePosition, FilePosition] = {}
 
@@ -66,17 +66,11 @@ class _Files:
         if lost is None:
             return None  # there was only a pipe
         if lost not in self._by_lost:
-            self._by_lost[lost] = self._take(lost) or lost.as_new()
+            self._by_lost[lost] = self._known.take(lost.identity) or lost.as_new()
         file = self._by_lost[lost]
         file.gone_since, file.vanished = lost.gone_since, True
         file.account(0, read_to)
         return file
-
-    def _take(self, lost: FilePosition) -> FilePosition | None:
-        same = next((file for file in self._known if file.identity == lost.identity), None)
-        if same is not None:
-            self._known.remove(same)
-        return same
 
     def found(self) -> tuple[FilePosition, ...]:
         return tuple(self._by_lost.values())

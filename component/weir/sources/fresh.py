@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from weir.sources.shelf import Roll
+from weir.sources.roll import Roll
 
 _SIZE_BYTES: Final = 8
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -21,9 +20,11 @@ from weir.sources.descriptors import Descriptors
 from weir.sources.fresh import Fresh
 from weir.sources.gone import Gone
 from weir.sources.packed import read_size
+from weir.sources.roll import Roll
 from weir.sources.scan import IO_ERROR, Seen
-from weir.sources.shelf import UNSEEN, Kept, Roll
+from weir.sources.shelf import UNSEEN, Kept
 from weir.sources.skips import Skips
+from weir.sources.turns import Turns
 from weir.sources.watched import Watched
 
 FAILED_SCANS: Final = 60  # until a file that could not be read is tried again: a bad disk takes seconds to say so
@@ -36,15 +37,6 @@ class Retired(NamedTuple):
 
     position: FilePosition
     read_to: int
-
-
-class Wish(NamedTuple):
-    """A file that wants a turn; they get it in this order."""
-
-    first_scan: int
-    mtime: int
-    name: bytes
-    inode: int
 
 
 class Inventory:
@@ -68,11 +60,11 @@ class Inventory:
         self.rest: Roll[bytes] = Roll()
         self.gone = Gone()
         self.retired: list[Retired] = []
-        self.line: deque[int] = deque()
+        self.line = Turns()
         self.again: list[int] = []  # new files that were not where the scan saw them
         self.expected: dict[int, int] = {}  # what an earlier source did not finish, and no scan has shown yet
         self._failed: dict[int, int] = {}  # could not be read, and up to which scan they are left alone
-        self.goals: dict[int, int] = {}  # of the files the first scan showed: how far they are to be read
+        self.goals: Roll[int] = Roll()  # of the files the first scan showed: how far they are to be read
         self.unverified = array("Q")  # known files that look done, to be looked at when there is time
         self.scan = 0  # the number of the scan that goes on, or of the last one
         self.was_shown = False  # a scan has come to its end
@@ -80,7 +72,6 @@ class Inventory:
         self.vanished_files = 0
         self.possible_twins = 0
         self._clock = clock
-        self._wishes: list[Wish] = []
         self._found = False  # this scan shows at least one file
         self._hidden: list[Seen] = []  # this scan shows that they are there, and no more
         self._is_bare = False  # the last one showed none
@@ -123,7 +114,7 @@ class Inventory:
         """Leave a file alone, and count that once."""
         self.skips.add(name, inode, reason)
         self.fresh.drop(inode)
-        self.goals.pop(inode, None)
+        self.goals.pop(inode)
 
     def fail(self, name: bytes, inode: int) -> None:
         """Count a file that the disk did not give, and leave it alone for a while."""
@@ -216,7 +207,7 @@ class Inventory:
         """Put a file in line, if there is something for it to do there."""
         if file.wants_turn(self.settings.settle_seconds):
             file.queued = True
-            self._wishes.append(Wish(file.first_scan, file.mtime, file.position.name, file.position.inode))
+            self.line.wish(file.first_scan, file.mtime, file.position.name, file.position.inode)
 
     def _meet_resting(self, seen: Seen, entry: bytes, now: float) -> bool:
         self.rest.confirm(seen.inode)
@@ -248,7 +239,7 @@ class Inventory:
         if not seen.size and self.settings.on_done == "keep":
             return
         if seen.inode not in self.fresh:
-            self._wishes.append(Wish(self.scan, seen.mtime, seen.name, seen.inode))
+            self.line.wish(self.scan, seen.mtime, seen.name, seen.inode)
         self.fresh.meet(seen.inode, seen.name, seen.size)
 
     def end_scan(self, now: float) -> None:
@@ -265,9 +256,10 @@ class Inventory:
             self.skips.end_scan()
             self.line.extend(inode for inode in self.again if inode in self.fresh)
             self.again.clear()
-        self._line_up()
+        self.line.line_up()
         if not self.was_shown:
-            self.goals = {inode: self._size_of(inode) for inode in self.line}
+            for inode in self.line:
+                self.goals.put(inode, self._size_of(inode))
         self.was_shown, self._is_bare = True, not self._found
 
     @property
@@ -283,11 +275,7 @@ class Inventory:
         """Note that the directory itself is not there; what is open is read on."""
         for file in list(self.live.values()):
             self._miss(file, now, for_good=False)
-        self._line_up()
-
-    def _line_up(self) -> None:
-        self.line.extend(wish.inode for wish in sorted(self._wishes))
-        self._wishes.clear()
+        self.line.line_up()
 
     def _miss(self, file: Watched, now: float, *, for_good: bool) -> None:
         file.absent = file.position.vanished = True
@@ -306,7 +294,7 @@ class Inventory:
     def _give_up(self, file: Watched) -> None:
         """Count what nobody will read any more of a file that is gone."""
         self.vanished_files += file.give_up()
-        self.goals.pop(file.position.inode, None)
+        self.goals.pop(file.position.inode)
 
     def close(self) -> None:
         """Let go of every open file; what was not read yet of those that are gone is lost."""
@@ -349,7 +337,7 @@ class Inventory:
         for inode in self.fresh.missing():
             self.vanished_files += self.fresh.size(inode) > 0
             self.fresh.drop(inode)
-            self.goals.pop(inode, None)
+            self.goals.pop(inode)
 
     def retire(self, position: FilePosition, read_to: int) -> None:
         """Let go of a position whose bytes are not there any more; it is kept until all of it is settled."""

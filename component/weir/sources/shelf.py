@@ -1,7 +1,6 @@
 """Positions that need nothing now, kept small: a hundred thousand files that are done cost some thirty megabytes.
 
-Owns the packed form of a position and the roll call that tells which files a scan did not show. Knows nothing of the
-directory itself.
+Owns the packed form of a position. Knows nothing of the directory itself.
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
 from weir.sources.packed import is_packed, read_size
-
-T = TypeVar("T")
 
 UNSEEN: Final = -1  # as a modification time: not looked at by this process yet
 
@@ -111,67 +108,3 @@ def matches(entry: bytes, name: bytes, size: int, mtime: int) -> bool:
 
 def unchanged_since(entry: bytes) -> float:
     return float(_HEADER.unpack_from(entry)[3])
-
-
-class Roll(Generic[T]):
-    """A dictionary by inode that tells at the end of a scan who was not called.
-
-    Entries move from one dictionary to another as they are seen; so knowing who is missing costs no memory of its own.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[int, T] = {}
-        self._rest: dict[int, T] = {}
-
-    def __len__(self) -> int:
-        return len(self._seen) + len(self._rest)
-
-    def __contains__(self, key: int) -> bool:
-        return key in self._seen or key in self._rest
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self._seen
-        yield from self._rest
-
-    def get(self, key: int) -> T | None:
-        value = self._seen.get(key)
-        return self._rest.get(key) if value is None else value
-
-    def put(self, key: int, value: T) -> None:
-        """Keep a value and count it as seen."""
-        self._rest.pop(key, None)
-        self._seen[key] = value
-
-    def confirm(self, key: int) -> None:
-        """Count what is kept as seen, and leave it as it is."""
-        value = self._rest.pop(key, None)
-        if value is not None:
-            self._seen[key] = value
-            self._shrink()
-
-    def pop(self, key: int) -> T | None:
-        value = self._seen.pop(key, None)
-        value = self._rest.pop(key, None) if value is None else value
-        self._shrink()
-        return value
-
-    def _shrink(self) -> None:
-        """Give back what an empty dictionary still holds: as much as when it was full."""
-        if not self._rest:
-            self._rest = {}
-        if not self._seen:
-            self._seen = {}
-
-    def missing(self) -> list[int]:
-        """List who has not been seen since the last turn-over."""
-        return list(self._rest)
-
-    def forget_missing(self) -> None:
-        """Begin a new roll call without those who were not seen in the last one."""
-        self._seen, self._rest = {}, self._seen
-
-    def turn_over(self) -> None:
-        """Begin a new roll call; nobody has been seen."""
-        if self._seen:
-            self._seen.update(self._rest)
-            self._seen, self._rest = {}, self._seen

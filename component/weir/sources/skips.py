@@ -9,10 +9,12 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from weir.sources.shelf import Roll
+from weir.sources.roll import Roll
 
 MAX_KNOWN: Final = 200_000
 MAX_EVENTS: Final = 20  # said one by one in a scan; the rest in one event
+
+_ALL_BITS: Final = (1 << 64) - 1
 
 Notice = Callable[[str, dict[str, object]], None]
 
@@ -22,7 +24,6 @@ class Skips:
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
-        # A hash stands for name and inode: two that collide are counted as one, which at 64 bits nobody will see.
         self._counted: Roll[bool] = Roll()
         self._said = 0
         self._unsaid = 0
@@ -30,7 +31,7 @@ class Skips:
 
     def add(self, name: bytes, inode: int, reason: str) -> None:
         """Skip something."""
-        key = hash((name, inode))
+        key = _key(name, inode)
         if key in self._counted:
             self._counted.confirm(key)
         elif len(self._counted) < MAX_KNOWN:
@@ -47,7 +48,7 @@ class Skips:
 
     def confirm(self, name: bytes, inode: int) -> None:
         """Note that what may have been skipped is still there, so that it is not counted again."""
-        self._counted.confirm(hash((name, inode)))
+        self._counted.confirm(_key(name, inode))
 
     def end_scan(self) -> None:
         """Forget what a complete scan did not show."""
@@ -55,3 +56,8 @@ class Skips:
             self._notice("source_skipped", {"files": self._unsaid, "reason": "more of them"})
         self._said = self._unsaid = 0
         self._counted.forget_missing()
+
+
+def _key(name: bytes, inode: int) -> int:
+    """Make a number that stands for both: two that collide count as one, which at 64 bits nobody will see."""
+    return hash((name, inode)) & _ALL_BITS

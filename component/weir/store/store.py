@@ -22,7 +22,7 @@ from weir.core.span import Span
 from weir.store import rows, seals
 from weir.store.connection import decoded, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
-from weir.store.files import FileTable
+from weir.store.files import FileTable, KnownFiles
 from weir.store.opening import Clock, open_database
 from weir.store.quarantine import Quarantine
 from weir.store.schema import COLUMNS, LAW, NUMBER, SEQ_MASK, STREAM_SHIFT
@@ -134,7 +134,7 @@ class Store:
     def _stream(self, row: rows.Row) -> StreamState:
         stream, name, mode, commits, _, sequence, backlog_bytes = row[:7]
         with decoded("stream"):
-            files = self._files.load(stream, json.loads(row[-1]))
+            self._files.load(stream, json.loads(row[-1]))
         first, last = stream << STREAM_SHIFT, (stream << STREAM_SHIFT) + SEQ_MASK
         newest = self._one("SELECT max(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
         oldest = self._one("SELECT min(id) FROM chunk WHERE id BETWEEN ? AND ?", first, last)
@@ -149,7 +149,7 @@ class Store:
             sequence=sequence,
             next_seq=next_seq,
             gap=Gap((oldest & SEQ_MASK) - 1 if oldest is not None else 0, next_seq),
-            files=files,
+            files=KnownFiles(self._database, stream),
         )
 
     # -- the backlog --------------------------------------------------------------------------------------------------

@@ -1,0 +1,142 @@
+"""A roll call: what is kept by a number, and who was not called since the last one began.
+
+Owns how that is kept small: beside the values themselves some twenty bytes an entry, where a dictionary needs eighty
+and knows nobody's absence. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_LEAST_CELLS: Final = 64
+_NOBODY: Final = -1
+_FACTOR: Final = 0x9E3779B97F4A7C15  # odd, and its bits well mixed: numbers that follow each other come to lie apart
+_ALL_BITS: Final = (1 << 64) - 1
+_UNSEEN: Final = 0
+_SEEN: Final = 1
+
+
+class Roll(Generic[T]):
+    """A mapping from numbers of 64 bits to values other than None, in no order, that notes who was seen.
+
+    The entries lie densely in columns. A table of cells, at most half of them full, finds a number's place there: the
+    cell where a search begins follows from the number, and a search goes on from cell to cell until an empty one.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._keys = array("Q")
+        self._values: list[T] = []
+        self._seen = bytearray()
+        self._clear_cells(_LEAST_CELLS)
+
+    def _clear_cells(self, count: int) -> None:
+        self._cells = array("i", [_NOBODY]) * count
+        self._mask = count - 1
+        self._shift = 64 - self._mask.bit_length()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: int) -> bool:
+        return self._cells[self._cell(key)] >= 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+    def get(self, key: int) -> T | None:
+        place = self._cells[self._cell(key)]
+        return None if place < 0 else self._values[place]
+
+    def put(self, key: int, value: T) -> None:
+        """Keep a value and count it as seen."""
+        cell = self._cell(key)
+        place = self._cells[cell]
+        if place >= 0:
+            self._values[place] = value
+            self._seen[place] = _SEEN
+            return
+        self._cells[cell] = len(self._keys)
+        self._keys.append(key)
+        self._values.append(value)
+        self._seen.append(_SEEN)
+        if 2 * len(self._keys) > len(self._cells):
+            self._resize(2 * len(self._cells))
+
+    def confirm(self, key: int) -> T | None:
+        """Count what is kept as seen, and give it."""
+        place = self._cells[self._cell(key)]
+        if place < 0:
+            return None
+        self._seen[place] = _SEEN
+        return self._values[place]
+
+    def pop(self, key: int) -> T | None:
+        """Let go of a value, and give it."""
+        cell = self._cell(key)
+        place = self._cells[cell]
+        if place < 0:
+            return None
+        self._empty(cell)
+        value = self._values[place]
+        last = len(self._keys) - 1
+        if place != last:  # the last entry takes its place
+            self._cells[self._cell(self._keys[last])] = place
+        self._keys[place], self._values[place], self._seen[place] = (
+            self._keys[last],
+            self._values[last],
+            self._seen[last],
+        )
+        del self._keys[last], self._values[last], self._seen[last]
+        if len(self._cells) > _LEAST_CELLS and 8 * len(self._keys) < len(self._cells):
+            self._resize(len(self._cells) // 2)
+        return value
+
+    def missing(self) -> list[int]:
+        """List who has not been seen since the last turn-over."""
+        found = []
+        place = self._seen.find(_UNSEEN)
+        while place >= 0:
+            found.append(self._keys[place])
+            place = self._seen.find(_UNSEEN, place + 1)
+        return found
+
+    def forget_missing(self) -> None:
+        """Begin a new roll call without those who were not seen in the last one."""
+        for key in self.missing():
+            self.pop(key)
+        self.turn_over()
+
+    def turn_over(self) -> None:
+        """Begin a new roll call; nobody has been seen."""
+        self._seen = bytearray(len(self._keys))
+
+    # The cells
+
+    def _cell(self, key: int) -> int:
+        """Find the cell of a number, or the empty one where it would be."""
+        cells, keys, mask = self._cells, self._keys, self._mask
+        cell = (key * _FACTOR & _ALL_BITS) >> self._shift
+        while (place := cells[cell]) >= 0 and keys[place] != key:
+            cell = cell + 1 & mask
+        return cell
+
+    def _empty(self, hole: int) -> None:
+        """Empty a cell; what lies behind it moves up, so that no search ends there too soon."""
+        cells, mask = self._cells, self._mask
+        cell = hole
+        while (place := cells[cell := cell + 1 & mask]) >= 0:
+            home = (self._keys[place] * _FACTOR & _ALL_BITS) >> self._shift
+            if (cell - home & mask) >= (cell - hole & mask):  # its search passes the hole
+                cells[hole] = place
+                hole = cell
+        cells[hole] = _NOBODY
+
+    def _resize(self, count: int) -> None:
+        self._clear_cells(count)
+        for place, key in enumerate(self._keys):
+            self._cells[self._cell(key)] = place
