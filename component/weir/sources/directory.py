@@ -174,10 +174,8 @@ class DirectorySource:
             seen = Seen(position.name, status.st_ino, status.st_size, status.st_mtime_ns)
             self._opener.recall(self._folder, seen, now)
             file = self._files.live.get(position.inode)
-            if file is not None and file.queued:
-                self._files.goals.put(
-                    position.inode, file.size
-                )  # it is another one after all, and was there at the start
+            if file is not None and file.queued:  # it is another one after all, and was there at the start
+                self._files.goals.put(position.inode, file.size)
 
     # Reading
 
@@ -208,7 +206,7 @@ class DirectorySource:
             return None
         file.queued = self._is_ready(file, now)
         if not file.queued and not file.size:
-            self._files.goals.pop(inode)  # it was emptied since the first scan: there is nothing to reach
+            self._files.goals.drop(inode)  # it was emptied since the first scan: there is nothing to reach
         return file if file.queued else None
 
     def _is_ready(self, file: Watched, now: float) -> bool:
@@ -261,9 +259,9 @@ class DirectorySource:
             self._late_bytes += max(0, file.taken - file.late)
             file.late = file.taken
         inode = file.position.inode
-        goal = min(self._files.goals.get(inode) or 0, file.turn_end)  # a file that was cut is read as far as it goes
+        goal = min(self._files.goals.get(inode), file.turn_end)  # a file that was cut is read as far as it goes
         if file.taken >= goal and file.long is None and file.tried is not None:  # None: it has to be begun anew
-            self._files.goals.pop(inode)
+            self._files.goals.drop(inode)
 
     def _close_unpacked(self, file: Watched, fault: str | None) -> None:
         """Let go of what unpacked a file; say once what was wrong with it."""

@@ -16,7 +16,7 @@ class Fresh:
     """Names and sizes by inode, with the total size."""
 
     def __init__(self) -> None:
-        self._entries: Roll[bytes] = Roll()  # eight bytes of size, then the name
+        self._entries = Roll()  # eight bytes of size, then the name
         self.bytes = 0
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from weir.core.settings import SourceSettings
 from weir.sources import shelf
 from weir.sources.descriptors import Descriptors
 from weir.sources.fresh import Fresh
+from weir.sources.goals import Goals
 from weir.sources.gone import Gone
 from weir.sources.packed import read_size
 from weir.sources.roll import Roll
@@ -57,14 +58,14 @@ class Inventory:
         self.open = Descriptors()
         self.fresh = Fresh()
         self.live: dict[int, Watched] = {}
-        self.rest: Roll[bytes] = Roll()
+        self.rest = Roll()
         self.gone = Gone()
         self.retired: list[Retired] = []
         self.line = Turns()
         self.again: list[int] = []  # new files that were not where the scan saw them
         self.expected: dict[int, int] = {}  # what an earlier source did not finish, and no scan has shown yet
         self._failed: dict[int, int] = {}  # could not be read, and up to which scan they are left alone
-        self.goals: Roll[int] = Roll()  # of the files the first scan showed: how far they are to be read
+        self.goals = Goals()  # of the files the first scan showed: how far they are to be read
         self.unverified = array("Q")  # known files that look done, to be looked at when there is time
         self.scan = 0  # the number of the scan that goes on, or of the last one
         self.was_shown = False  # a scan has come to its end
@@ -114,7 +115,7 @@ class Inventory:
         """Leave a file alone, and count that once."""
         self.skips.add(name, inode, reason)
         self.fresh.drop(inode)
-        self.goals.pop(inode)
+        self.goals.drop(inode)
 
     def fail(self, name: bytes, inode: int) -> None:
         """Count a file that the disk did not give, and leave it alone for a while."""
@@ -294,7 +295,7 @@ class Inventory:
     def _give_up(self, file: Watched) -> None:
         """Count what nobody will read any more of a file that is gone."""
         self.vanished_files += file.give_up()
-        self.goals.pop(file.position.inode)
+        self.goals.drop(file.position.inode)
 
     def close(self) -> None:
         """Let go of every open file; what was not read yet of those that are gone is lost."""
@@ -337,7 +338,7 @@ class Inventory:
         for inode in self.fresh.missing():
             self.vanished_files += self.fresh.size(inode) > 0
             self.fresh.drop(inode)
-            self.goals.pop(inode)
+            self.goals.drop(inode)
 
     def retire(self, position: FilePosition, read_to: int) -> None:
         """Let go of a position whose bytes are not there any more; it is kept until all of it is settled."""

@@ -1,18 +1,17 @@
 """A roll call: what is kept by a number, and who was not called since the last one began.
 
-Owns how that is kept small: beside the values themselves some twenty bytes an entry, where a dictionary needs eighty
-and knows nobody's absence. Knows nothing of files.
+Owns how that is kept small: beside the values themselves some thirty bytes an entry, where a dictionary of objects
+needs a hundred and thirty, and knows nobody's absence. Knows nothing of files.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import Final, Generic, TypeVar
-
-T = TypeVar("T")
+from typing import Final
 
 _LEAST_CELLS: Final = 64
+_LEAST_WASTE: Final = 65_536  # bytes
 _NOBODY: Final = -1
 _FACTOR: Final = 0x9E3779B97F4A7C15  # odd, and its bits well mixed: numbers that follow each other come to lie apart
 _ALL_BITS: Final = (1 << 64) - 1
@@ -20,18 +19,23 @@ _UNSEEN: Final = 0
 _SEEN: Final = 1
 
 
-class Roll(Generic[T]):
-    """A mapping from numbers of 64 bits to values other than None, in no order, that notes who was seen.
+class Roll:
+    """A mapping from numbers of 64 bits to bytes, in no order, that notes who was seen.
 
-    The entries lie densely in columns. A table of cells, at most half of them full, finds a number's place there: the
-    cell where a search begins follows from the number, and a search goes on from cell to cell until an empty one.
+    The entries lie densely in columns, and their values in one heap. A table of cells, at most half of them full, finds
+    a number's place in the columns: the cell where a search begins follows from the number, and a search goes on from
+    cell to cell until an empty one.
     """
 
     def __init__(self) -> None:
         """Begin empty."""
         self._keys = array("Q")
-        self._values: list[T] = []
+        self._begins = array("Q")
+        self._sizes = array("I")
         self._seen = bytearray()
+        self._heap = bytearray()
+        self._waste = 0  # bytes of the heap that belong to nobody any more
+        self._free: dict[int, array[int]] = {}  # by size: where they are
         self._clear_cells(_LEAST_CELLS)
 
     def _clear_cells(self, count: int) -> None:
@@ -48,53 +52,86 @@ class Roll(Generic[T]):
     def __iter__(self) -> Iterator[int]:
         return iter(self._keys)
 
-    def get(self, key: int) -> T | None:
+    def get(self, key: int) -> bytes | None:
         place = self._cells[self._cell(key)]
-        return None if place < 0 else self._values[place]
+        return None if place < 0 else self._value(place)
 
-    def put(self, key: int, value: T) -> None:
+    def _value(self, place: int) -> bytes:
+        begin = self._begins[place]
+        return bytes(self._heap[begin : begin + self._sizes[place]])
+
+    def put(self, key: int, value: bytes) -> None:
         """Keep a value and count it as seen."""
         cell = self._cell(key)
         place = self._cells[cell]
-        if place >= 0:
-            self._values[place] = value
-            self._seen[place] = _SEEN
+        if place < 0:
+            self._cells[cell] = len(self._keys)
+            self._keys.append(key)
+            self._begins.append(self._store(value))
+            self._sizes.append(len(value))
+            self._seen.append(_SEEN)
+            if 2 * len(self._keys) > len(self._cells):
+                self._resize(2 * len(self._cells))
             return
-        self._cells[cell] = len(self._keys)
-        self._keys.append(key)
-        self._values.append(value)
-        self._seen.append(_SEEN)
-        if 2 * len(self._keys) > len(self._cells):
-            self._resize(2 * len(self._cells))
+        self._release(place)
+        self._begins[place], self._sizes[place], self._seen[place] = self._store(value), len(value), _SEEN
+        self._tidy()
 
-    def confirm(self, key: int) -> T | None:
+    def _store(self, value: bytes) -> int:
+        """Put a value on the heap; say where. One that comes back, as most do, takes no room of its own."""
+        size = len(value)
+        free = self._free.get(size)
+        if not free:
+            self._heap += value
+            return len(self._heap) - size
+        begin = free.pop()
+        self._heap[begin : begin + size] = value
+        self._waste -= size
+        return begin
+
+    def _release(self, place: int) -> None:
+        self._free.setdefault(self._sizes[place], array("Q")).append(self._begins[place])
+        self._waste += self._sizes[place]
+
+    def confirm(self, key: int) -> bytes | None:
         """Count what is kept as seen, and give it."""
         place = self._cells[self._cell(key)]
         if place < 0:
             return None
         self._seen[place] = _SEEN
-        return self._values[place]
+        return self._value(place)
 
-    def pop(self, key: int) -> T | None:
+    def pop(self, key: int) -> bytes | None:
         """Let go of a value, and give it."""
         cell = self._cell(key)
         place = self._cells[cell]
         if place < 0:
             return None
+        value = self._value(place)
+        self._release(place)
         self._empty(cell)
-        value = self._values[place]
         last = len(self._keys) - 1
         if place != last:  # the last entry takes its place
             self._cells[self._cell(self._keys[last])] = place
-        self._keys[place], self._values[place], self._seen[place] = (
-            self._keys[last],
-            self._values[last],
-            self._seen[last],
-        )
-        del self._keys[last], self._values[last], self._seen[last]
+        for column in (self._keys, self._begins, self._sizes, self._seen):
+            column[place] = column[last]
+            del column[last]
+        self._tidy()
         if len(self._cells) > _LEAST_CELLS and 8 * len(self._keys) < len(self._cells):
             self._resize(len(self._cells) // 2)
         return value
+
+    def _tidy(self) -> None:
+        """Give back what belongs to nobody, once that is the larger part of the heap."""
+        if self._waste < _LEAST_WASTE or 2 * self._waste < len(self._heap):
+            return
+        heap = bytearray()
+        # A place at a time: the values, all of them at once and each an object, would need more than this gives back.
+        for place, begin in enumerate(self._begins):
+            self._begins[place] = len(heap)
+            heap += self._heap[begin : begin + self._sizes[place]]
+        self._heap, self._waste = heap, 0
+        self._free.clear()
 
     def missing(self) -> list[int]:
         """List who has not been seen since the last turn-over."""

@@ -24,7 +24,7 @@ class Skips:
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
-        self._counted: Roll[bool] = Roll()
+        self._counted = Roll()
         self._said = 0
         self._unsaid = 0
         self.count = 0
@@ -35,7 +35,7 @@ class Skips:
         if key in self._counted:
             self._counted.confirm(key)
         elif len(self._counted) < MAX_KNOWN:
-            self._counted.put(key, True)  # noqa: FBT003 - there is nothing more to say of it
+            self._counted.put(key, b"")  # there is nothing more to say of it
             self.count += 1
             self._say(name, reason)
 
