@@ -19,7 +19,6 @@ LONG = bool(os.environ.get("WEIR_LONG"))
 MANY_FILES = 100_000 if LONG else 4_000
 HUGE_BYTES = (5 << 30) if LONG else (256 << 20)
 RESIDENT_KIB = 64 * 1024
-MANY_KIB = (80 if LONG else 64) * 1024  # a file that waits or rests costs some 450 bytes: 100,000 of them 45 MB
 
 READ_ALL = """
 import json, re, sys
@@ -80,7 +79,7 @@ def test_many_small_files_need_little_memory_and_few_descriptors(path: Path) -> 
     found = read_all(path)
     assert found["records"] == MANY_FILES
     assert found["open"] <= 64
-    assert found["rss"] <= MANY_KIB
+    assert found["rss"] <= RESIDENT_KIB
 
 
 @pytest.mark.parametrize("name", ["huge.jsonl", "huge.csv"])

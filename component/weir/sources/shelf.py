@@ -1,4 +1,4 @@
-"""Positions that need nothing now, kept small: a hundred thousand files that are done cost some thirty megabytes.
+"""Positions that need nothing now, kept small: a hundred thousand files that are done cost some fifteen megabytes.
 
 Owns the packed form of a position. Knows nothing of the directory itself.
 """
@@ -11,17 +11,22 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.sources.formats import CSV, FILE, JSON, JSONL, LINES
 from weir.sources.packed import is_packed, read_size
 
 UNSEEN: Final = -1  # as a modification time: not looked at by this process yet
 
-# position, modification time, where the name begins; then: unchanged since, missing since, birth, row, generation,
-# head, head length, tail, format, length of the name, number of ranges beyond. Rungs, name and ranges follow.
+# position, modification time, where the name begins; then: since when it is unchanged, or gone, birth, row, generation,
+# head, head length, tail, what of it there is, format, length of the name, number of ranges beyond. Rungs, name and
+# ranges follow.
 _FIRST: Final = Struct("<QqH")
-_HEADER: Final = Struct("<QqHddqQI17pH17p8pHI")
-_TAIL: Final = 10
+_HEADER: Final = Struct("<QqHdqQI16sH16sBBHI")
+_SINCE: Final = 3
+_TAIL: Final = 9
+_IS_GONE: Final = 1
+_HAS_TAIL: Final = 2
+_FORMATS: Final = ("", JSONL, LINES, CSV, JSON, FILE)
 _RUNG: Final = Struct(f"<Q{RUNG_HASH_BYTES}s")
-_NEVER: Final = -1.0
 _NO_BIRTH: Final = -(1 << 63)
 
 
@@ -40,15 +45,15 @@ def pack(position: FilePosition, *, mtime: int = UNSEEN, since: float = 0.0) -> 
         position.position,
         mtime,
         _HEADER.size + len(rungs),
-        since,
-        _NEVER if position.gone_since is None else position.gone_since,
+        since if position.gone_since is None else position.gone_since,
         _NO_BIRTH if position.birth is None else position.birth,
         position.number,
         position.generation,
         position.head,
         position.head_length,
         position.tail,
-        position.format.encode(),
+        (_IS_GONE if position.gone_since is not None else 0) | (_HAS_TAIL if position.tail else 0),
+        _FORMATS.index(position.format),
         len(position.name),
         len(position.beyond),
     )
@@ -59,7 +64,7 @@ def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
     """Give the positions of one inode, in the order they were put here."""
     start = 0
     while start < len(entries):
-        (at, mtime, name_at, since, gone, birth, number, generation, head, length, tail, fmt, named, beyond) = (
+        (at, mtime, name_at, since, birth, number, generation, head, length, tail, flags, fmt, named, beyond) = (
             _HEADER.unpack_from(entries, start)
         )
         rungs = entries[start + _HEADER.size : start + name_at]
@@ -69,10 +74,10 @@ def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
             name=entries[start : start + named],
             inode=inode,
             birth=None if birth == _NO_BIRTH else birth,
-            head=head,
+            head=head if length else b"",
             head_length=length,
             generation=generation,
-            fmt=fmt.decode(),
+            fmt=_FORMATS[fmt],
             number=number,
         )
         start += named
@@ -80,10 +85,11 @@ def unpack(entries: bytes, stream: int, inode: int) -> Iterator[Kept]:
         start += 16 * beyond
         position.position = at
         position.beyond = list(zip(edges[::2], edges[1::2], strict=True))
-        position.tail = tail
+        position.tail = tail if flags & _HAS_TAIL else b""
         position.rungs = [Rung(*rung) for rung in _RUNG.iter_unpack(rungs)]
-        position.gone_since = None if gone == _NEVER else gone
-        yield Kept(position, mtime, since)
+        is_gone = flags & _IS_GONE
+        position.gone_since = since if is_gone else None
+        yield Kept(position, mtime, 0.0 if is_gone else since)
 
 
 def count(entries: bytes) -> int:
@@ -107,4 +113,4 @@ def matches(entry: bytes, name: bytes, size: int, mtime: int) -> bool:
 
 
 def unchanged_since(entry: bytes) -> float:
-    return float(_HEADER.unpack_from(entry)[3])
+    return float(_HEADER.unpack_from(entry)[_SINCE])
