@@ -173,7 +173,7 @@ def test_bytes_truncated_before_they_were_read_are_counted(box: Inbox) -> None:
     box.source.read(box.now, 10)
     os.truncate(box.path / "a", 4)
     box.append("a", b"new\n")
-    assert box.pass_on(2.0) == [b"1", b"1", b"new"]
+    assert box.pass_on(3.0) == [b"1", b"1", b"new"]  # once no scan has shown a copy
     assert box.counts().truncated_bytes == 180
 
 

@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Final
 
 from weir.core.positions import FilePosition
+from weir.sources.copies import Taken
 from weir.sources.finish import Remover
 from weir.sources.identity import is_at, open_for_writing
-from weir.sources.inventory import Inventory, Retired
+from weir.sources.inventory import Inventory
 from weir.sources.opening import Opener
 from weir.sources.scan import Folder
 from weir.sources.skips import Notice
@@ -63,7 +64,7 @@ class Closing:
                 self._consider(file, folder, now)
         if self._remover.owes_sync and folder is not None:
             self._make_durable(folder)
-        still: list[Retired] = []
+        still: list[Taken] = []
         for retired in self._inventory.retired:
             if self._is_over(retired):
                 self._inventory.bury(retired.position)
@@ -78,7 +79,7 @@ class Closing:
             return file.absent and file.fd < 0
         return not file.position.changed
 
-    def _is_over(self, retired: Retired) -> bool:
+    def _is_over(self, retired: Taken) -> bool:
         return not retired.position.changed and retired.position.position >= retired.read_to
 
     def _consider(self, file: Watched, folder: Folder | None, now: float) -> None:

@@ -16,6 +16,7 @@ from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
 from weir.sources.closing import Closing, Pending
+from weir.sources.copies import Taken
 from weir.sources.formats import choose, is_compressed
 from weir.sources.identity import open_regular
 from weir.sources.inventory import Inventory
@@ -24,7 +25,7 @@ from weir.sources.opening import Opener
 from weir.sources.scan import Folder, Seen, matcher, walk
 from weir.sources.skips import Notice, Skips
 from weir.sources.taking import Turn, take
-from weir.sources.watched import Watched
+from weir.sources.watched import Over, Watched
 
 SCAN_SECONDS: Final = 0.5  # between two scans, at least
 SCAN_SHARE: Final = 50  # and so many times as long as a scan took: 2 % of the time
@@ -118,7 +119,7 @@ class DirectorySource:
         self._close_folder()
         self._folder = folder
         self._files.begin_scan()
-        self._walk = walk(folder, self._wanted, self._files.knows)
+        self._walk = walk(folder, self._wanted, self._files.wants)
 
     def _hold(self, reason: str, now: float) -> None:
         if self._held_by != reason:
@@ -213,13 +214,18 @@ class DirectorySource:
         """Fix how far the turn goes, and make sure that the file has a format we read."""
         try:
             over = file.begin_turn(now)
-            self._files.truncated_bytes += over.lost_bytes
-            if over.generation is not None:
-                self._files.retire(over.generation, over.read_to)
+            self._note_loss(over)
             return bool(file.position.format) or self._choose_format(file)
         except OSError:
             self._fail(file)
             return False
+
+    def _note_loss(self, over: Over) -> None:
+        if over.generation is None:
+            self._files.truncated_bytes += over.lost_bytes
+            return
+        self._files.retire_as(Taken(over.generation, over.read_to, over.tail, over.marks))
+        self._files.copies.look_for(over.generation.name, self._files.scan, over.lost_bytes)
 
     def _choose_format(self, file: Watched) -> bool:
         start = os.pread(file.fd, BLOCK, 0)
@@ -282,7 +288,9 @@ class DirectorySource:
         live = [file for file in self._files.live.values() if file.position.changed and file.position.format]
         for file in live:
             self._freshen(file)
-        retired = [position for position, _ in self._files.retired if position.changed and position.format]
+        for taken in self._files.retired:
+            taken.note_tail()
+        retired = [taken.position for taken in self._files.retired if taken.position.changed and taken.position.format]
         return [file.position for file in live] + retired
 
     def _freshen(self, file: Watched) -> None:

@@ -121,10 +121,15 @@ def tail_of(fd: int, position: int) -> bytes:
 
 
 def tail_of_taken(fd: int, position: int, taken: bytes) -> bytes:
-    """Hash the last 256 bytes before a position that was read up to just now; `CHANGED` if they are others already."""
+    """Hash the last 256 bytes before a position that was read up to just now; `CHANGED` if they cannot be known.
+
+    What was read counts, and not what lies there by now: the file may have been truncated since.
+    """
     length = min(TAIL_BYTES, position)
+    if length and len(taken) >= length:
+        return digest(taken[-length:])
     data = os.pread(fd, length, position - length)
-    return digest(data) if len(data) == length and data.endswith(taken[-TAIL_BYTES:]) else CHANGED
+    return digest(data) if len(data) == length and data.endswith(taken) else CHANGED
 
 
 def tail_matches(fd: int, tail: bytes, position: int) -> bool:

@@ -8,14 +8,16 @@ entry. So a hundred thousand files cost little, and only the few at work are ope
 
 from __future__ import annotations
 
+import math
 import os
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
 from weir.sources import shelf
+from weir.sources.copies import Copies, Taken
 from weir.sources.descriptors import Descriptors
 from weir.sources.fresh import Fresh
 from weir.sources.goals import Goals
@@ -31,13 +33,6 @@ from weir.sources.watched import Watched
 FAILED_SCANS: Final = 60  # until a file that could not be read is tried again: a bad disk takes seconds to say so
 MAX_FAILED: Final = 10_000  # so many of them are remembered
 MAX_STEPS: Final = 2_000  # files that one scan finds gone, or due to be finished; the others are in the next ones
-
-
-class Retired(NamedTuple):
-    """A position whose file is not there any more, and how far that was read by this process."""
-
-    position: FilePosition
-    read_to: int
 
 
 class Inventory:
@@ -60,9 +55,10 @@ class Inventory:
         self.live: dict[int, Watched] = {}
         self.rest = Roll()
         self.gone = Gone()
-        self.retired: list[Retired] = []
+        self.copies = Copies()
+        self.retired: list[Taken] = []
         self.line = Turns()
-        self.again: list[int] = []  # new files that were not where the scan saw them
+        self.again: dict[int, None] = {}  # new files that were not where the scan saw them
         self.expected: dict[int, int] = {}  # what an earlier source did not finish, and no scan has shown yet
         self._failed: dict[int, int] = {}  # could not be read, and up to which scan they are left alone
         self.goals = Goals()  # of the files the first scan showed: how far they are to be read
@@ -105,8 +101,9 @@ class Inventory:
             self.open.hold(file)
         return file
 
-    def knows(self, inode: int) -> bool:
-        return inode in self.live or inode in self.rest
+    def wants(self, name: str, inode: int) -> bool:
+        """Tell whether a file matters whose name the pattern does not ask for."""
+        return inode in self.live or inode in self.rest or self.copies.seeks(os.fsencode(name))
 
     def known(self, entries: bytes | None, inode: int) -> list[Kept]:
         return list(shelf.unpack(entries or b"", self.stream, inode))
@@ -116,6 +113,7 @@ class Inventory:
         self.skips.add(name, inode, reason)
         self.fresh.drop(inode)
         self.goals.drop(inode)
+        self.copies.forget(inode)
 
     def fail(self, name: bytes, inode: int) -> None:
         """Count a file that the disk did not give, and leave it alone for a while."""
@@ -155,8 +153,10 @@ class Inventory:
         if seen.inode in self.gone:
             self.skips.confirm(seen.name, seen.inode)
             return True
+        if self.copies.seeks(seen.name):
+            return True
         if seen.matches:
-            self._meet_new(seen)
+            self.meet_new(seen)
         return False
 
     def _meet_unreadable(self, seen: Seen) -> None:
@@ -235,7 +235,8 @@ class Inventory:
         file.size, file.mtime, file.since, file.looked = seen.size, seen.mtime, kept.since, now
         file.tried = (seen.size, seen.mtime)
 
-    def _meet_new(self, seen: Seen) -> None:
+    def meet_new(self, seen: Seen) -> None:
+        """Take note of a file that nobody knows."""
         self.skips.confirm(seen.name, seen.inode)
         if not seen.size and self.settings.on_done == "keep":
             return
@@ -254,6 +255,7 @@ class Inventory:
             self._miss_expected()
             self._miss_resting()
             self._miss_fresh()
+            self.truncated_bytes += self.copies.give_up(self.scan)
             self.skips.end_scan()
             self.line.extend(inode for inode in self.again if inode in self.fresh)
             self.again.clear()
@@ -300,6 +302,7 @@ class Inventory:
     def close(self) -> None:
         """Let go of every open file; what was not read yet of those that are gone is lost."""
         self.open.release_all()
+        self.truncated_bytes += self.copies.give_up(math.inf)
         for file in self.live.values():
             if file.absent and file.position.gone_since is not None:
                 self._give_up(file)
@@ -339,14 +342,33 @@ class Inventory:
             self.vanished_files += self.fresh.size(inode) > 0
             self.fresh.drop(inode)
             self.goals.drop(inode)
+            self.copies.forget(inode)
+
+    def generations(self, inode: int) -> list[Taken]:
+        """Give what was read under an inode and is there no more."""
+        buried = [kept.position for kept in self.known(self.gone.get(inode), inode)]
+        retired = [taken for taken in self.retired if taken.position.inode == inode]
+        return [*retired, *(Taken(position, position.position, position.tail) for position in buried)]
+
+    def taken_of(self, inode: int) -> Taken | None:
+        """Give how far the file is read that has this inode now."""
+        file = self.live.get(inode)
+        if file is not None:
+            return Taken(file.position, file.read_to, file.tail, file.marks)
+        resting = [kept.position for kept in self.known(self.rest.get(inode), inode)]
+        return Taken(resting[-1], resting[-1].position, resting[-1].tail) if resting else None
 
     def retire(self, position: FilePosition, read_to: int) -> None:
         """Let go of a position whose bytes are not there any more; it is kept until all of it is settled."""
+        self.retire_as(Taken(position, max(read_to, position.position), position.tail))
+
+    def retire_as(self, taken: Taken) -> None:
+        position = taken.position
         position.vanished = True
         if position.gone_since is None:
             position.gone_since = self._clock()
             position.changed = True
-        self.retired.append(Retired(position, read_to))
+        self.retired.append(taken)
 
     def unfinished(self) -> dict[int, int]:
         """Give the files of which something is not accounted for, by inode, with the size they have."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import islice
+from typing import Final
 
 from weir.core.positions import FilePosition
+from weir.sources.copies import is_copy, may_become_copy, original_of, recognise_copy
 from weir.sources.descriptors import MAX_OPEN
 from weir.sources.identity import birth_time, open_regular
 from weir.sources.inventory import Inventory
@@ -18,6 +20,8 @@ from weir.sources.recognise import Found, Recognised, recognise
 from weir.sources.scan import Folder, Seen
 from weir.sources.shelf import UNSEEN, Kept
 from weir.sources.watched import Watched
+
+MOST_PATIENCE: Final = 30.0  # seconds until a copy is read as a file of its own though its log was truncated
 
 
 class Opener:
@@ -37,6 +41,9 @@ class Opener:
         if found is None:
             return
         known += inventory.known(inventory.gone.get(seen.inode), seen.inode)
+        if not known:
+            self._take_copy(folder, found, seen, now)
+            return
         same_boot = self._same_boot or any(kept.mtime != UNSEEN for kept in known)
         verdict = self._recognise(found, [kept.position for kept in known], same_boot=same_boot)
         if verdict is None:
@@ -51,6 +58,48 @@ class Opener:
             return
         self._go_on(found, verdict.position, seen, now)
 
+    def _take_copy(self, folder: Folder, found: Found, seen: Seen, now: float) -> None:
+        """Go on in a file if it is the copy that is looked for."""
+        position = self._as_copy(folder, found)
+        if position is not None:
+            self._inventory.fresh.drop(seen.inode)
+            self._go_on(found, position, seen, now)
+            return
+        os.close(found.fd)
+        if seen.matches:
+            self._inventory.meet_new(seen)
+
+    def _as_copy(self, folder: Folder, found: Found) -> FilePosition | None:
+        inventory = self._inventory
+        original = original_of(found.name)
+        inode = _inode_at(folder, original)
+        if original is None or inode is None:
+            return None
+        try:
+            position = recognise_copy(found, inventory.stream, inventory.generations(inode))
+        except OSError:
+            return None  # who reads it finds out
+        if position is not None:
+            inventory.truncated_bytes += inventory.copies.found(original, found.size - position.position)
+        return position
+
+    def _is_being_copied(self, folder: Folder, found: Found, now: float) -> bool:
+        """Tell whether a new file may be the copy of a log that is about to be truncated."""
+        inventory = self._inventory
+        original = original_of(found.name)
+        inode = _inode_at(folder, original)
+        taken = None if inode is None else inventory.taken_of(inode)
+        if original is None or taken is None:
+            return False
+        try:
+            size = os.stat(original, dir_fd=folder.fd, follow_symlinks=False).st_size
+            if not (is_copy(found, taken) or may_become_copy(found, taken.position, taken.read_to)):
+                return False
+        except OSError:
+            return False
+        is_cut = size < taken.read_to  # the next scan notices it
+        return inventory.copies.grows(found, now, MOST_PATIENCE if is_cut else inventory.settings.settle_seconds)
+
     def _let_go(self, verdict: Recognised, known: list[Kept]) -> None:
         self._inventory.truncated_bytes += verdict.lost_bytes
         self._inventory.possible_twins += verdict.twins
@@ -58,6 +107,7 @@ class Opener:
         for other in verdict.others:
             if other.gone_since is None:
                 self._inventory.retire(other, 0)
+                self._inventory.copies.look_for(other.name, self._inventory.scan, 0)
             else:
                 self._inventory.bury(other, mtime=mtimes[id(other)])
 
@@ -78,11 +128,21 @@ class Opener:
         inventory = self._inventory
         name = inventory.fresh.name(inode)
         found = None if name is None else self._find(folder, name, inode)
-        verdict = None if found is None else self._recognise(found, (), same_boot=True)
-        if found is None or verdict is None:
+        if found is None or folder is None:
             return None
+        position = self._as_copy(folder, found)
+        if position is None and self._is_being_copied(folder, found, now):
+            os.close(found.fd)
+            inventory.again[inode] = None
+            return None
+        if position is None:
+            verdict = self._recognise(found, (), same_boot=True)
+            if verdict is None:
+                return None
+            position = verdict.position
         inventory.fresh.drop(inode)
-        file = inventory.adopt(verdict.position, found.fd, first_scan=inventory.scan)
+        inventory.copies.forget(inode)
+        file = inventory.adopt(position, found.fd, first_scan=inventory.scan)
         file.queued = True
         status = os.fstat(found.fd)
         file.look(status.st_size, status.st_mtime_ns, now)
@@ -94,6 +154,7 @@ class Opener:
         for inode in list(islice(self._inventory.line, MAX_OPEN)):
             if self._inventory.open.has_room() and inode in self._inventory.fresh:
                 self.first(folder, inode, now)
+                self._inventory.again.pop(inode, None)  # it keeps its place in the line
 
     def again(self, folder: Folder | None, file: Watched) -> bool:
         """Make sure that a file is open; if another one has its inode now, go on with that one."""
@@ -132,7 +193,7 @@ class Opener:
     def _find(self, folder: Folder | None, name: bytes, inode: int) -> Found | None:
         """Open a file by its name, if it is still the one that the scan saw under it."""
         if folder is None:
-            self._inventory.again.append(inode)
+            self._inventory.again[inode] = None
             return None
         try:
             fd = open_regular(folder.fd, name)
@@ -140,13 +201,22 @@ class Opener:
             self._inventory.skip(name, inode, "unreadable")
             return None
         except OSError:
-            self._inventory.again.append(inode)  # renamed, gone, or too many files are open: the next scan tells
+            self._inventory.again[inode] = None  # renamed, gone, or too many files are open: the next scan tells
             return None
         status = os.fstat(fd)
         if status.st_ino == inode:
             return Found(fd, inode, status.st_size, name)
         os.close(fd)
-        self._inventory.again.append(inode)
+        self._inventory.again[inode] = None
+        return None
+
+
+def _inode_at(folder: Folder, name: bytes | None) -> int | None:
+    if name is None:
+        return None
+    try:
+        return os.stat(name, dir_fd=folder.fd, follow_symlinks=False).st_ino
+    except OSError:
         return None
 
 

@@ -56,7 +56,7 @@ def recognise(found: Found, stream: int, known: Sequence[FilePosition], *, same_
             return Recognised(last, others)
         if not is_same and not same_boot and last.head_length and head_matches(found.fd, last.head, last.head_length):
             return _after_power_cut(found, last, list(known))
-    position = _begin(found, stream, birth, last.generation + 1 if last else 0)
+    position = begin(found, stream, birth, last.generation + 1 if last else 0)
     return Recognised(position, list(known))
 
 
@@ -86,13 +86,13 @@ def _after_power_cut(found: Found, last: FilePosition, known: list[FilePosition]
     """
     if is_packed(last.position) or last.format in WHOLE:  # one document, or bytes that depend on all before them
         twins = _count_all(found, last)
-        return Recognised(_begin(found, last.stream, last.birth, last.generation + 1), known, 0, twins)
+        return Recognised(begin(found, last.stream, last.birth, last.generation + 1), known, 0, twins)
     rungs = [*last.rungs, Rung(last.position, last.tail[:RUNG_HASH_BYTES])] if last.tail else last.rungs
     ats = [rung.at for rung in rungs if rung.at > last.head_length and _holds(found, rung)]
     at = max((at for at in ats if _is_telling(found.fd, at)), default=0)
     # From here on it is not the old one.
     end = min((rung.at for rung in rungs if rung.at > at and rung.at not in ats), default=last.reach)
-    position = _begin(found, last.stream, last.birth, last.generation + 1)
+    position = begin(found, last.stream, last.birth, last.generation + 1)
     twins = _count_settled(found, last, at, min(end, found.size))
     if not at:
         return Recognised(position, known, 0, twins)
@@ -148,7 +148,7 @@ def _count_all(found: Found, last: FilePosition) -> int:
         at += len(data)
 
 
-def _begin(found: Found, stream: int, birth: int | None, generation: int) -> FilePosition:
+def begin(found: Found, stream: int, birth: int | None, generation: int) -> FilePosition:
     head, length = head_of(found.fd)
     position = FilePosition(
         stream=stream,
@@ -166,4 +166,4 @@ def _begin(found: Found, stream: int, birth: int | None, generation: int) -> Fil
 
 def next_generation(found: Found, old: FilePosition) -> FilePosition:
     """Begin again with a file that was truncated or rewritten under our eyes."""
-    return _begin(found, old.stream, old.birth, old.generation + 1)
+    return begin(found, old.stream, old.birth, old.generation + 1)

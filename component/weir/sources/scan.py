@@ -67,22 +67,22 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     return lambda name: match(name) is not None
 
 
-def walk(folder: Folder, wanted: Callable[[str], bool], known: Callable[[int], bool]) -> Iterator[Seen | None]:
+def walk(folder: Folder, wanted: Callable[[str], bool], also: Callable[[str, int], bool]) -> Iterator[Seen | None]:
     """Give what is in the directory, None for an entry that does not matter, so that a caller can count the work.
 
-    What the pattern does not ask for matters only if its inode is known: a file that was renamed by a rotation.
+    What the pattern does not ask for may matter as well: a file that was renamed or copied by a rotation.
     """
     with os.scandir(folder.fd) as entries:
         for entry in entries:
-            yield _look(entry, wanted, known)
+            yield _look(entry, wanted, also)
 
 
-def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], known: Callable[[int], bool]) -> Seen | None:
+def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], also: Callable[[str, int], bool]) -> Seen | None:
     name = entry.name
     if name.startswith(".") or name.endswith(_NEVER_ENDS):
         return None
     matches = wanted(name)
-    if not matches and not known(entry.inode()):
+    if not matches and not also(name, entry.inode()):
         return None
     try:
         status = entry.stat(follow_symlinks=False)

@@ -6,15 +6,17 @@ Owns the turn of a file, and noticing that it was rewritten. Knows nothing of sc
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from weir.core.positions import FilePosition
+from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
 from weir.sources.formats import GZIP_MAGIC
 from weir.sources.identity import CHANGED, head_of, tail_of, tail_of_taken
 from weir.sources.lines import LongLine
 from weir.sources.packed import PACKED, Unpacker, is_packed, read_size, seal_of
 from weir.sources.recognise import Found, has_outgrown, is_intact, next_generation
 from weir.sources.rows import Header
+
+MOST_MARKS: Final = 4
 
 
 class Over(NamedTuple):
@@ -23,6 +25,8 @@ class Over(NamedTuple):
     lost_bytes: int
     generation: FilePosition | None = None
     read_to: int = 0
+    tail: bytes = b""
+    marks: tuple[Rung, ...] = ()
 
 
 class Watched:
@@ -38,6 +42,7 @@ class Watched:
         "late",
         "long",
         "looked",
+        "marks",
         "matches",
         "mtime",
         "parted",
@@ -75,6 +80,7 @@ class Watched:
         self.tried: tuple[int, int] | None = None  # how it looked when its last turn began
         self.long: LongLine | None = None
         self.tail = position.tail  # hash of what lies before read_to, to notice that it was rewritten; empty: not known
+        self.marks: tuple[Rung, ...] = ()  # where the last few turns began, and hashes of what lies before
         self.header: Header | None = None  # of a CSV file, once it was read
         self.expects = ""  # what is expected in a JSON document where reading stands; empty: not known
         self.unpacker: Unpacker | None = None
@@ -124,6 +130,7 @@ class Watched:
         self.look(status.st_size, status.st_mtime_ns, now)
         if self.is_intact(self.fd):
             over = Over(self.shrunk)
+            self._leave_mark()
         else:
             over = self._start_again(status.st_ino, status.st_size)
         self.shrunk = 0
@@ -134,6 +141,10 @@ class Watched:
         if not self.position.head_length:
             self._learn_head()
         return over
+
+    def _leave_mark(self) -> None:
+        if self.tail and not self.packed and (not self.marks or self.marks[-1].at != self.read_to):
+            self.marks = (*self.marks, Rung(self.read_to, self.tail[:RUNG_HASH_BYTES]))[-MOST_MARKS:]
 
     def is_intact(self, fd: int) -> bool:
         """Tell whether what was taken of the file still lies there; if not, its next turn begins anew."""
@@ -147,7 +158,7 @@ class Watched:
     def _start_again(self, inode: int, size: int) -> Over:
         old = self.position
         # What the writer added since the last turn is new, and not lost; how much was there then is what is known.
-        over = Over(self.lose(max(0, self.turn_end - self.taken)), old, self.read_to)
+        over = Over(self.lose(max(0, self.turn_end - self.taken)), old, self.read_to, self.tail, self.marks)
         was_packed = self.packed
         self.start_over(next_generation(Found(self.fd, inode, size, old.name), old))
         if not was_packed and os.pread(self.fd, len(GZIP_MAGIC), 0) != GZIP_MAGIC:
@@ -176,6 +187,7 @@ class Watched:
         self.read_to = position.position
         self.tail = position.tail
         self.tried = None
+        self.marks = ()
         self.header = self.unpacker = None
         self.expects = ""
 
