@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes everything that `make demo` and `make test` need: .venv with the locked dependencies, and mosquitto.
+# Makes everything that `make demo` and `make test` need: .venv with the locked dependencies, mosquitto and logrotate.
 #
 # Does nothing the second time. Needs no root: what only root could install is asked for in one line. PYTHON names the
 # interpreter to use, where the choice made here is not the wanted one.
@@ -119,6 +119,13 @@ want_mosquitto() {
     fi
 }
 
+# ---- logrotate: one test rotates logs with it, and is skipped without it
+
+want_logrotate() {
+    if command -v logrotate >/dev/null 2>&1 || [ -x /usr/sbin/logrotate ]; then return; fi
+    apt_install logrotate || say "logrotate is missing (as root: apt install logrotate): the test of it is skipped"
+}
+
 # ----
 
 # Two runs at once in one checkout would take .venv from under each other.
@@ -139,3 +146,4 @@ if [ "$(sed -n 2p "$stamp" 2>/dev/null)" != "$project" ]; then
     printf '%s\n%s\n' "$wanted" "$project" >"$stamp"
 fi
 want_mosquitto
+want_logrotate

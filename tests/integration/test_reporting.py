@@ -118,27 +118,6 @@ def test_a_dry_run_says_nothing_but_what_would_be_sent(make: MakeDevice) -> None
 # -- what is wrong ----------------------------------------------------------------------------------------------------
 
 
-def test_two_devices_with_one_client_id_are_both_told_so(make: MakeDevice) -> None:
-    devices = [make("one"), make("other")]
-    for device in devices:
-        device.start()
-    for device in devices:
-        assert "gateway-weir" in remedy(device, "clientIdConflict")
-
-
-def test_a_broker_that_refuses_the_client_is_told(
-    make: MakeDevice, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> None:
-    strict = Broker(tmp_path_factory.mktemp("strict"), certificates, extra="allow_anonymous false")
-    strict.start()
-    try:
-        device = make(at=strict)
-        device.start()
-        assert "gateway-weir" in remedy(device, "refusedByPolicy")
-    finally:
-        strict.close()
-
-
 @pytest.mark.parametrize(
     ("begin", "end", "reason"),
     [
