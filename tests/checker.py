@@ -107,6 +107,8 @@ def accounted(records: Status) -> int:
 
 def _laws(evidence: Evidence) -> Iterator[Violation]:
     for number, look in enumerate(evidence.looks):
+        if look.status.get("verified") is False:
+            yield Violation("rows and counters disagree", f"look {number}: {look.status.get('broken')}")
         sets = {"in all": look.status["records"]}
         sets.update({name: stream["records"] for name, stream in look.status["streams"].items()})
         for name, records in sets.items():
