@@ -1,0 +1,98 @@
+"""The checker against wrong versions of the product: it must catch every one, and nothing where there is no bug."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from tests.conditions import eventually
+from tests.faults.disks import Loop
+from tests.faults.frame import Tally, Trial
+from tests.faults.planted import BUGS
+from tests.faults.test_power import DISK_BYTES, come_up_again
+
+Begin = Callable[..., Trial]
+BY_POWER = {"not_synced"}  # what only a power cut shows
+BY_BROKER = {"sent_counted_as_delivered"}  # what shows only if the broker dies with what it has not taken yet
+
+
+def lived(trial: Trial, bug: str) -> Trial:
+    """Live up to an unclean stop in the middle of it, and on to the end, with a bug planted."""
+    trial.strict = not bug
+    trial.patience = 60 if not bug else 6
+    trial.forwarder.launch = ["-m", "tests.faults.launcher"]
+    trial.forwarder.variables = {"FAULT_BUG": bug}
+    trial.start()
+    for step in trial.steps:
+        if not reached(trial, step.action, step.reached, step.what) or "delivered" in step.what:
+            break
+    return trial
+
+
+def reached(trial: Trial, action: Callable[[], object], condition: Callable[..., object], what: str) -> bool:
+    action()
+    with contextlib.suppress(AssertionError):
+        trial.until(condition, what, trial.patience)
+        return True
+    return False
+
+
+def go_on(trial: Trial, bug: str) -> None:
+    trial.forwarder.variables = {"FAULT_BUG": bug, "FAULT_AGAIN": "1", **trial.forwarder.variables}
+    try:
+        trial.finish(clean=False)
+    except AssertionError:
+        if trial.strict:
+            raise
+        trial.forwarder.close()  # with some bugs it does not come to an end: what is there is judged
+        trial.look()
+
+
+@pytest.mark.parametrize("bug", ["", *sorted(BUGS.keys() - BY_POWER - BY_BROKER)])
+def test_a_planted_bug_is_caught_and_no_bug_is_not(begin: Begin, bug: str) -> None:
+    trial = begin()
+    with contextlib.suppress(Exception):
+        lived(trial, bug)
+    trial.forwarder.close()
+    trial.kills += 1
+    go_on(trial, bug)
+    found = trial.judge()
+    if not bug:
+        tally = Tally("no bug planted")
+        tally.add(found)
+        tally.close()
+    assert bool(found.violations) == bool(bug), (found, trial.log())
+
+
+@pytest.mark.parametrize("bug", ["", *sorted(BY_POWER)])
+def test_a_planted_bug_that_only_a_power_cut_shows_is_caught(
+    begin: Begin, make_disk: Callable[..., Loop], bug: str
+) -> None:
+    disk = make_disk(Loop, DISK_BYTES)
+    trial = lived(begin(disk.path), bug)
+    disk.cut_power()
+    trial.forwarder.close()
+    trial.kills += 1
+    come_up_again(trial, disk, "the next")
+    go_on(trial, bug)
+    found = trial.judge(reread=True)
+    assert bool(found.violations) == bool(bug), (found, trial.log())
+
+
+@pytest.mark.parametrize("bug", ["", *sorted(BY_BROKER)])
+def test_a_planted_bug_that_shows_when_the_broker_dies_too_is_caught(begin: Begin, bug: str) -> None:
+    trial = lived(begin(), bug)
+    delivered = trial.looks[-1].status["records"]["delivered"]
+    eventually(lambda: len(set(trial.received())) >= delivered, what="the observer has what was delivered")
+    trial.broker.freeze()
+    trial.workload.feed("archived", 8, "late.jsonl", synced=True)
+    with contextlib.suppress(AssertionError):
+        trial.until(lambda s: s["records"]["inFlight"] >= 8 or s["records"]["delivered"] >= delivered + 8, "sent", 5)
+    trial.forwarder.close()
+    trial.kills += 1
+    trial.broker.kill()
+    go_on(trial, bug)
+    found = trial.judge()
+    assert bool(found.violations) == bool(bug), (found, trial.log())
