@@ -1,0 +1,154 @@
+"""The disk is full, fails, or may only be read; and the process runs out of descriptors or memory.
+
+Whatever fails, the process stays, says so, and goes on by itself once it can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disks import Disk, Loop, Memory, run
+from tests.faults.frame import LONG, Tally, Trial
+from tests.faults.shim import AFTER, BEFORE, DATA, SYNC, Board
+from tests.faults.test_crash import begin_counted, calls_of_a_life
+from tests.faults.test_power import come_up_again
+from tests.faults.workload import BOUND, Document
+
+Begin = Callable[..., Trial]
+SMALL = 20 << 20
+EIO = {
+    "write fails": (BEFORE, DATA),
+    "write is made and fails": (AFTER, DATA),
+    "sync fails": (BEFORE, SYNC),
+    "sync is made and fails": (AFTER, SYNC),
+}
+
+
+def judged(trial: Trial, fault: str, *, reread: bool = False) -> None:
+    """Judge a life in which the store failed: each time as much may arrive twice as after a kill."""
+    tally = Tally(fault)
+    trial.interrupted = BOUND * trial.log_of("recovered")
+    tally.add(trial.judge(reread=reread), log=trial.log())
+    tally.close()
+
+
+def failing(status: Document) -> bool:
+    return any("store" in str(reason).lower() for reason in status["degraded"])
+
+
+@contextlib.contextmanager
+def filled(disk: Disk) -> Iterator[None]:
+    """Leave nothing free on a disk."""
+    ballast = disk.path / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while os.write(file.fileno(), bytes(size)):
+                    pass
+    yield
+    ballast.unlink()
+
+
+@pytest.mark.parametrize("kind", [Memory, Loop])
+def test_a_full_disk_still_counts_and_shrinks(begin: Begin, make_disk: Callable[..., Disk], kind: type[Disk]) -> None:
+    disk = make_disk(kind, SMALL)
+    trial = begin(disk.path)
+    trial.start()
+    trial.do(next(trial.steps))
+    with filled(disk):
+        trial.do(next(trial.steps))  # what waited is delivered, and that is committed
+        trial.workload.feed("archived", 10)  # which does not fit
+    trial.finish()
+    judged(trial, f"full disk ({kind.__name__})")
+
+
+@pytest.mark.parametrize("how", EIO)
+def test_an_error_at_a_call_is_got_over_without_a_restart(begin: Begin, board: Board, how: str) -> None:
+    tally = Tally(f"EIO ({how})")
+    action, only = EIO[how]
+    last = calls_of_a_life(begin, board)
+    for at in range(2, last + 1, 5 if LONG else last // 2):
+        trial = begin_counted(begin, board)
+        board.arm(at, action, only=only)
+        trial.start()
+        assert trial.live(), trial.log()
+        trial.look()
+        trial.interrupted = BOUND * board.fired
+        tally.add(trial.judge(), f"call {at}", trial.log())
+    tally.close()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_a_disk_that_goes_on_failing_is_waited_for(begin: Begin, board: Board, error: int) -> None:
+    trial = begin_counted(begin, board)
+    board.arm(0, BEFORE)
+    trial.start()
+    trial.do(next(trial.steps))
+    board.always(BEFORE, error=error, only=DATA)
+    trial.link_up()
+    trial.until(failing, "it says that its store fails")
+    board.arm(0, BEFORE)
+    trial.until(lambda status: not failing(status), "it recovers", 60)
+    trial.finish(clean=False)
+    judged(trial, f"disk fails for a while ({errno.errorcode[error]})")
+
+
+def test_a_disk_that_may_only_be_read_is_waited_for(begin: Begin, make_disk: Callable[..., Loop]) -> None:
+    disk = make_disk(Loop, SMALL)
+    trial = begin(disk.path)
+    trial.start()
+    trial.do(next(trial.steps))
+    run("mount", "-o", "remount,abort", str(disk.path))
+    trial.link_up()
+    trial.until(failing, "it says that its store fails")
+    trial.forwarder.kill()
+    trial.kills += 1
+    come_up_again(trial, disk, "the next")  # nothing else makes it writable: what was not synced is gone
+    trial.finish()
+    judged(trial, "read-only disk", reread=True)
+
+
+@contextlib.contextmanager
+def limited(trial: Trial, kind: int, limit: int) -> Iterator[None]:
+    """Give the running process less of something."""
+    before = resource.prlimit(trial.forwarder.pid, kind)
+    resource.prlimit(trial.forwarder.pid, kind, (limit, before[1]))
+    yield
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(trial.forwarder.pid, kind, before)
+
+
+def test_without_a_free_descriptor_it_waits(begin: Begin) -> None:
+    trial = begin()
+    trial.start()
+    trial.do(next(trial.steps))
+    open_now = len(list(Path(f"/proc/{trial.forwarder.pid}/fd").iterdir()))
+    with limited(trial, resource.RLIMIT_NOFILE, open_now):
+        trial.link_up()
+        for number in range(5):
+            trial.workload.feed("archived", 3, f"more-{number}.jsonl")
+        assert trial.forwarder.process is not None
+        with contextlib.suppress(AssertionError):
+            trial.until(lambda status: status["records"]["delivered"] > 200, "a while goes by", 3)
+    trial.finish()
+    judged(trial, "no descriptor free")
+
+
+def test_with_little_memory_a_line_of_any_length_does_no_harm(begin: Begin) -> None:
+    trial = begin()
+    trial.start()
+    trial.do(next(trial.steps))
+    pages = Path(f"/proc/{trial.forwarder.pid}/statm").read_text(encoding="ascii").split()[0]
+    size = int(pages) * resource.getpagesize()
+    with limited(trial, resource.RLIMIT_AS, size + (48 << 20)):
+        trial.workload.feed_long("archived", 100 << 20)
+        trial.until(lambda status: status["records"]["quarantined"]["tooLarge"], "the long line is set aside")
+    trial.finish()
+    judged(trial, "little memory")
