@@ -8,7 +8,7 @@ LOCK_FLAGS ?=
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format unit bench artifacts lock clean
+.PHONY: help setup demo test lint format unit faults bench artifacts lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -34,6 +34,11 @@ format: setup ## let ruff format and mend what it can
 
 unit: setup ## the tests that need no broker
 	@$(PYTHON_BIN) -m pytest tests/unit tests/contract
+
+faults: setup ## every fault in its long form (up to an hour), and one table
+	@mkdir -p build && rm -f build/faults.jsonl
+	@code=0; FAULTS=long FAULTS_TABLE=$(CURDIR)/build/faults.jsonl $(PYTHON_BIN) -m pytest -n $(WORKERS) --maxprocesses 4 \
+	  --dist worksteal tests/faults || code=$$?; $(PYTHON_BIN) -m tests.faults.table build/faults.jsonl || code=1; exit $$code
 
 bench: setup ## the figures, each a ratio
 	@$(PYTHON_BIN) -m benchmarks
