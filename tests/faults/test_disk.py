@@ -23,6 +23,7 @@ from tests.faults.workload import BOUND, Document
 
 Begin = Callable[..., Trial]
 SMALL = 20 << 20
+SHARDS = 4 if LONG else 1
 EIO = {
     "write fails": (BEFORE, DATA),
     "write is made and fails": (AFTER, DATA),
@@ -69,12 +70,13 @@ def test_a_full_disk_still_counts_and_shrinks(begin: Begin, make_disk: Callable[
     judged(trial, f"full disk ({kind.__name__})")
 
 
+@pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.parametrize("how", EIO)
-def test_an_error_at_a_call_is_got_over_without_a_restart(begin: Begin, board: Board, how: str) -> None:
+def test_an_error_at_a_call_is_got_over_without_a_restart(begin: Begin, board: Board, how: str, shard: int) -> None:
     tally = Tally(f"EIO ({how})")
     action, only = EIO[how]
-    last = calls_of_a_life(begin, board)
-    for at in range(2, last + 1, 5 if LONG else last // 2):
+    last = calls_of_a_life(begin, board, only)
+    for at in range(1 + shard, last + 1, SHARDS) if LONG else (2, 1 + last // 2):
         trial = begin_counted(begin, board)
         board.arm(at, action, only=only)
         trial.start()

@@ -20,6 +20,8 @@ from tests.faults.relay import Relay
 
 ROUNDS = 12 if LONG else 2
 SILENT = {"broker frozen", "nothing moves", "only acknowledgements lost"}  # only the keep-alive tells of them: slow
+SILENT_ROUNDS = 6 if LONG else 1
+PROTOCOLS = ["mqtt311", *(["mqtt5"] if LONG else [])]
 SLOW_BYTES_PER_SECOND = 30_000.0
 
 Fault = Callable[[LinkLife, Relay], object]
@@ -31,10 +33,10 @@ def relay(broker: Broker) -> Iterator[Relay]:
         yield relay
 
 
-@pytest.fixture
-def life(tmp_path: Path, broker: Broker, relay: Relay) -> Iterator[LinkLife]:
+@pytest.fixture(params=PROTOCOLS)
+def life(tmp_path: Path, broker: Broker, relay: Relay, request: pytest.FixtureRequest) -> Iterator[LinkLife]:
     with ExitStack() as stack:
-        life = LinkLife(Gateway(tmp_path, broker, relay.port), broker)
+        life = LinkLife(Gateway(tmp_path, broker, relay.port, protocol=request.param), broker)
         stack.callback(life.close)
         stack.callback(broker.thaw)
         yield life
@@ -142,7 +144,7 @@ def test_a_link_that_goes_bad_and_good_again_costs_nothing(life: LinkLife, relay
     life.start()
     life.feed()
     life.delivers()
-    for _ in range(1 if fault in SILENT and not LONG else ROUNDS):
+    for _ in range(SILENT_ROUNDS if fault in SILENT else ROUNDS):
         life.feed()
         FAULTS[fault](life, relay)
         life.settles()
