@@ -10,12 +10,12 @@ import sys
 
 from tests.faults.planted import BUGS
 from weir.cli.main import main
-from weir.store import directory, store
+from weir.store import directory, opening, store
 
 
 def another_boot(name: str) -> None:
     """Let the machine say that it was started since."""
-    store.boot_id = directory.boot_id = lambda: name  # type: ignore[attr-defined]  # the name it is imported under
+    store.boot_id = opening.boot_id = directory.boot_id = lambda: name  # type: ignore[attr-defined]  # the name it is imported under
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from weir.core import accounting
 from weir.forwarder import books, stream, window
-from weir.store import rows, store
+from weir.store import opening, rows, store
 from weir.transports import mqtt311
 
 Bug = Callable[[], None]
@@ -167,7 +167,7 @@ def not_synced() -> None:
 
         return configure
 
-    planted(store, "configure", make)
+    planted(opening, "configure", make)
 
 
 def counters_in_memory() -> None:
@@ -189,17 +189,18 @@ def counters_in_memory() -> None:
 
 
 def new_epoch_at_every_start() -> None:
-    """A state that cannot be opened at once is thrown away, and counting starts at zero."""
+    """A state that was not left in order is thrown away, and counting starts at zero."""
 
     def make(real: Call) -> Call:
-        def opened(self: Any) -> Any:
+        def opened(directory: Any, *more: Any, **named: Any) -> Any:
             if os.environ.get("FAULT_AGAIN"):
-                self.directory.database.unlink(missing_ok=True)
-            return real(self)
+                for path in directory.path.glob("weir.*"):
+                    path.unlink()
+            return real(directory, *more, **named)
 
         return opened
 
-    planted(store.Store, "_open", make)
+    planted(store, "open_database", make)
 
 
 def _die() -> None:
@@ -224,4 +225,21 @@ BUGS: dict[str, Bug] = {
         counters_in_memory,
         new_epoch_at_every_start,
     )
+}
+
+# What the checker must say of each, one of them at least. Where rows and counters of a store disagree the forwarder may
+# notice at its start, and begin a new epoch.
+SHOWN_BY: dict[str, set[str]] = {
+    "drop_counted_outside_its_transaction": {"law broken", "rows and counters disagree", "epoch changed"},
+    "position_moved_before_its_rows": {"record missing", "rows and counters disagree", "epoch changed"},
+    "late_ack_counted_twice": {"law broken"},
+    "drop_not_counted": {"law broken"},
+    "malformed_skipped": {"record missing"},
+    "payload_trimmed": {"payload changed"},
+    "sent_counted_as_delivered": {"record missing", "delivered but missing"},
+    "evicts_what_is_in_flight": {"arrived but dropped"},
+    "requeued_while_the_client_still_has_it": {"twins beyond possibleTwins"},
+    "not_synced": {"counter fell"},
+    "counters_in_memory": {"counter fell", "law broken"},
+    "new_epoch_at_every_start": {"epoch changed"},
 }
