@@ -1,0 +1,81 @@
+"""The state is damaged while nobody runs: bits flip, files end early, pages turn to zeros.
+
+Afterwards everything is accounted for, or it is said that the state was lost, and the damaged one lies beside the new.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.frame import LONG, Tally, Trial
+
+PAGE = 4096
+SHARDS = 2
+ROUNDS = 17 if LONG else 1  # of the six kinds, in each shard
+Begin = Callable[..., Trial]
+Damage = Callable[[bytearray, random.Random], None]
+
+
+def flip_a_bit(content: bytearray, dice: random.Random) -> None:
+    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+
+
+def cut_short(content: bytearray, dice: random.Random) -> None:
+    del content[dice.randrange(len(content)) :]
+
+
+def zero_a_page(content: bytearray, dice: random.Random) -> None:
+    at = dice.randrange(max(1, len(content) // PAGE)) * PAGE
+    size = len(content[at : at + PAGE])
+    content[at : at + size] = bytes(size)
+
+
+DAMAGES: tuple[Damage, ...] = (flip_a_bit, cut_short, zero_a_page)
+
+
+def damaged(trial: Trial, damage: Damage, dice: random.Random) -> str:
+    """Damage one of the files of the state; say which and how."""
+    files = [path for path in state_files(trial.forwarder.state) if path.stat().st_size]
+    path = dice.choice(files)
+    content = bytearray(path.read_bytes())
+    damage(content, dice)
+    path.write_bytes(content)
+    return f"{damage.__name__} in {path.name}"
+
+
+def state_files(state: Path) -> list[Path]:
+    return [path for path in (state / "weir.db", state / "weir.db-wal") if path.exists()]
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_after_damage_everything_is_accounted_for_or_the_state_is_said_to_be_lost(
+    begin: Begin, shard: int, *, killed: bool
+) -> None:
+    tally = Tally("corrupt state")
+    for number in range(ROUNDS * len(DAMAGES)):
+        seed = number * SHARDS + shard
+        dice = random.Random(seed)
+        trial = begin()
+        trial.start()
+        for _ in range(1 + number % 2):  # with rows of a backlog, or with most of it delivered
+            trial.do(next(trial.steps))
+        if killed:
+            trial.forwarder.kill()
+            trial.kills += 1
+        else:
+            assert trial.forwarder.terminate() in {0, 3}, trial.log()
+        what = f"seed {seed}: {damaged(trial, DAMAGES[number % len(DAMAGES)], dice)}"
+        try:
+            status = trial.finish()
+        except AssertionError as error:
+            tally.broken.append(f"{what}: {str(error)[:3_000]}")
+            continue
+        if status["beside"]["stateLost"]:
+            assert list(trial.forwarder.state.glob("weir.db.corrupt-*")), what
+        tally.add(trial.judge(may_lose_state=True), what, trial.log())
+    tally.close()
