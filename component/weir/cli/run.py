@@ -19,13 +19,11 @@ from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
 from weir.report.log import Log
 from weir.store.directory import own
-from weir.wiring import assembly
+from weir.wiring import assembly, places
 from weir.wiring.component import Component
 from weir.wiring.configuration import load
 from weir.wiring.machine import Machine
 from weir.wiring.reporting import Display
-
-LOCK_WAIT_SECONDS = 30.0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     component = Component(nucleus, arguments, inbox, log) if nucleus is not None and arguments.config is None else None
     settings = load(arguments) if component is None else component.first_settings()
     log.set(settings.log.level, settings.log.format)
-    assembly.default_inbox(settings)
-    directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
+    directory = places.take(settings, log, patient=not arguments.once)
     try:
         machine = Machine(
             settings=settings,

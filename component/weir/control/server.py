@@ -6,6 +6,7 @@ Owns the listening socket and the requests that are not complete yet. Knows noth
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol
 from weir.control.protocol import MAX_BYTES, NAME, Message, address, decode, encode
 
 BACKLOG = 64
+RETRY_SECONDS = 2.0  # after the disk has not taken the socket
 CLIENTS = 16  # so many may be connected at once; the oldest of more is hung up on
 ANSWER_SECONDS = 0.5  # a client that does not take its answer must not hold the loop
 
@@ -33,21 +35,39 @@ class ControlServer:
 
     def __init__(self, directory: Path, watcher: Watcher, answer: Callable[[Message], Message]) -> None:
         """Listen in a directory that this process owns, so that an old socket there is nobody's."""
+        self._directory = directory
         self._watcher = watcher
         self._answer = answer
         self._requests: dict[socket.socket, bytes] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        with contextlib.suppress(FileNotFoundError):
-            (directory / NAME).unlink()
-        with address(directory) as where:
-            self._listener.bind(where)
-        (directory / NAME).chmod(0o600)
-        self._listener.listen(BACKLOG)
-        watcher.watch(self._listener.fileno(), self._accept)
+        self._listener: socket.socket | None = None
+        self._retry_at = -math.inf
+        self.advance(-math.inf)
 
-    def _accept(self) -> None:
+    def advance(self, now: float) -> None:
+        """Listen if the disk did not take the socket until now (monotonic seconds)."""
+        if self._listener is not None or now < self._retry_at:
+            return
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            self._bind(listener)
+        except OSError:
+            listener.close()
+            self._retry_at = now + RETRY_SECONDS
+        else:
+            self._listener = listener
+            self._watcher.watch(listener.fileno(), lambda: self._accept(listener))
+
+    def _bind(self, listener: socket.socket) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self._directory / NAME).unlink()
+        with address(self._directory) as where:
+            listener.bind(where)
+        (self._directory / NAME).chmod(0o600)
+        listener.listen(BACKLOG)
+
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            client, _ = self._listener.accept()
+            client, _ = listener.accept()
             client.settimeout(0)
             while len(self._requests) >= CLIENTS:
                 self._hang_up(next(iter(self._requests)))
@@ -88,5 +108,6 @@ class ControlServer:
         """Hang up on everybody and stop listening."""
         for client in list(self._requests):
             self._hang_up(client)
-        self._watcher.unwatch(self._listener.fileno())
-        self._listener.close()
+        if self._listener is not None:
+            self._watcher.unwatch(self._listener.fileno())
+            self._listener.close()

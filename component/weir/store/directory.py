@@ -8,12 +8,13 @@ cannot be used, so that a crash at any point leaves the one or the other. Knows 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 
-from weir.core.errors import StateInUse, StoreUnusable
+from weir.core.errors import StateInUse, StoreFailed, StoreUnusable
 
 DATABASE = "weir.db"
 LOCK = "lock"
@@ -24,6 +25,16 @@ NEXT = "weir.db.next"
 ASIDE = "weir.db.corrupt-"
 MOST_ASIDE = 3
 LOCK_POLL_SECONDS = 0.05
+PASSING = {  # errors of a disk or a machine, of which nobody can say that they stay
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENFILE,
+    errno.EMFILE,
+    errno.ENOMEM,
+    errno.ESTALE,
+}
 
 
 class StateDirectory:
@@ -138,8 +149,8 @@ class StateDirectory:
 def own(path: Path, *, wait_seconds: float) -> StateDirectory:
     """Make the directory if needed and become its owner.
 
-    Raises `StateInUse` where another process keeps it for longer than `wait_seconds`, `StoreUnusable` where it cannot
-    be a state directory at all.
+    Raises `StateInUse` where another process keeps it for longer than `wait_seconds`, `StoreFailed` where the disk does
+    not let it be used now, `StoreUnusable` where it cannot be a state directory at all.
     """
     try:
         if not path.is_dir():
@@ -147,6 +158,8 @@ def own(path: Path, *, wait_seconds: float) -> StateDirectory:
             path.chmod(0o700)
         lock = _private(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
+        if error.errno in PASSING:
+            raise StoreFailed(f"state directory {path}: {error.strerror}; see to its disk") from error
         message = f"state directory {path}: {error.strerror}; make it writable for this user or name another"
         raise StoreUnusable(message) from error
     deadline = time.monotonic() + wait_seconds

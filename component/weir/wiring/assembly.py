@@ -13,6 +13,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from weir.core.changes import StreamState
+from weir.core.errors import StoreFailed
 from weir.core.nucleus import Nucleus
 from weir.core.ports import Source, Transport
 from weir.core.settings import Settings, StreamSettings
@@ -187,4 +188,7 @@ def default_inbox(settings: Settings) -> None:
     """Make the one directory that is made if it is missing: the default inbox under the work path."""
     for stream in settings.streams.values():
         if stream.source.path == str(Path.cwd() / "inbox"):
-            Path(stream.source.path).mkdir(parents=True, exist_ok=True)
+            try:
+                Path(stream.source.path).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreFailed(f"inbox {stream.source.path}: {error.strerror}; make it") from error

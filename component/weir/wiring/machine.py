@@ -107,6 +107,7 @@ class Machine:
             due = self.attendant.advance(assembly.CLOCK.monotonic()) if self.attendant is not None else None
             self.forwarder.turn()
             self._reporting.advance()
+            control.advance(assembly.CLOCK.monotonic())
             if self._finished(once=once):
                 break
             if once and self._stuck(drain_timeout):
