@@ -14,8 +14,8 @@ import pytest
 from tests.faults.frame import LONG, Tally, Trial
 
 PAGE = 4096
-SHARDS = 2
-ROUNDS = 17 if LONG else 1  # of the six kinds, in each shard
+SHARDS = 9 if LONG else 2
+ROUNDS = 4 if LONG else 1  # of the kinds of damage, in each shard
 Begin = Callable[..., Trial]
 Damage = Callable[[bytearray, random.Random], None]
 
