@@ -45,6 +45,7 @@ class Gateway(Device):
         times = {"keepAliveSeconds": 5, "pingTimeoutSeconds": 1, "operationTimeoutSeconds": 8, "reconnectMaxSeconds": 1}
         self.connection: Document = {**ways, **files, **times, **connection}
         self.max_age_seconds: int | str = "none"
+        self.topic = "telemetry/{thingName}/{stream}"
 
     def arguments(self, *more: str, **keys: object) -> list[str]:
         path = self.directory / "weir.json"
@@ -55,13 +56,17 @@ class Gateway(Device):
     def _configuration(self) -> Document:
         def directory(path: Path, **queue: object) -> Document:
             source = {"path": str(path), "format": "jsonl", "settleSeconds": 0.1}
-            return {"source": source, "queue": {**queue, "maxAgeSeconds": self.max_age_seconds}}
+            return {
+                "source": source,
+                "topic": self.topic,
+                "queue": {**queue, "maxAgeSeconds": self.max_age_seconds},
+            }
 
         pipe = {"mode": 4, "maxRecords": 500, "maxAgeSeconds": self.max_age_seconds}
         streams = {
             "files": directory(self.inbox, mode=4),
             "rolling": directory(self.rolling, mode=3, maxRecords=ROLLING),
-            "pipe": {"source": {"type": "stdin", "format": "jsonl"}, "queue": pipe},
+            "pipe": {"source": {"type": "stdin", "format": "jsonl"}, "topic": self.topic, "queue": pipe},
         }
         return {
             "thingName": self.name,
@@ -109,8 +114,14 @@ class LinkLife:
                 file.write(self._lines(count))
         os.write(self._write_end, self._lines(count))
 
-    def _lines(self, count: int) -> bytes:
-        lines = [json.dumps({"n": next(self._number), "pad": "x" * 40}).encode() for _ in range(count)]
+    def feed_one(self, **fields: str) -> None:
+        """Give one record with these fields to the first stream."""
+        with (self.gateway.inbox / f"{self._round // 3:03}.jsonl").open("ab") as file:
+            file.write(self._lines(1, **fields))
+
+    def _lines(self, count: int, **fields: str) -> bytes:
+        record = {"to": "all", "pad": "x" * 40, **fields}
+        lines = [json.dumps({"n": next(self._number), **record}).encode() for _ in range(count)]
         self.fed += lines
         return b"".join(line + b"\n" for line in lines)
 

@@ -85,7 +85,7 @@ class Relay:
             with contextlib.suppress(OSError):
                 if self.refuses:
                     return
-                onward_reader, onward = await asyncio.open_connection("127.0.0.1", self.target)
+                onward_reader, onward = await self._onward()
                 ends.append(onward)
                 self._open.add(onward)
                 await self._carry((reader, onward), (onward_reader, writer))
@@ -93,6 +93,9 @@ class Relay:
             self._open.difference_update(ends)
             for end in ends:
                 _reset(end)
+
+    async def _onward(self) -> _Way:
+        return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _carry(self, there: _Way, back: _Way) -> None:
         """Carry both ways until one of them ends."""
