@@ -14,13 +14,15 @@ import pytest
 from tests.broker import Broker, Observer
 from tests.conditions import eventually
 from tests.device import Device
-from tests.faults.corpus import json_cases, naughty_strings
+from tests.faults.corpus import json_cases, json_documents, naughty_strings
 from tests.faults.frame import LONG
 
 PREFIX = "telemetry/gateway"
 SWAPS = 50_000 if LONG else 5_000
 SECRET = b"what another user's file holds"
 LONGEST_NAME = 255
+# No JSON, and yet no record of it is bad: an array that ends between two elements, or zero bytes at the end.
+NOTHING_LOST = re.compile(rb"\xef\xbb\xbf|\[([^\[\]{},][^\[\]{}]*,)?\s*|[^\0]*\0+")
 
 
 @pytest.fixture
@@ -60,6 +62,27 @@ def test_every_json_case_is_delivered_byte_for_byte_or_set_aside(device: Device,
     assert [case[:100] for case in bad if case in arrived] == []
     assert arrived <= {*good, *either}
     assert ended["malformed"] + ended["tooLarge"] == ended["read"] - ended["delivered"]
+
+
+def put_documents(device: Device, cases: list[bytes]) -> None:
+    for number, case in enumerate(cases):
+        (device.inbox / f"{number:04}.json").write_bytes(case)
+
+
+def test_every_json_case_is_a_document_that_is_taken_or_of_which_the_bad_part_is_set_aside_once(
+    device: Device, observer: Observer
+) -> None:
+    good, bad, _ = json_documents()
+    put_documents(device, good)
+    taken = finished(device, streams__telemetry__source__format="json")
+    assert (taken["malformed"], taken["tooLarge"]) == (0, 0)
+    arrived = {message.payload for message in observer.wait_for(taken["delivered"])}
+    assert [case for case in good if not case.strip().startswith(b"[") and case.strip() not in arrived] == []
+    for path in device.inbox.iterdir():
+        path.unlink()
+    put_documents(device, bad)
+    ended = finished(device, streams__telemetry__source__format="json")
+    assert ended["malformed"] + ended["tooLarge"] == len([case for case in bad if not NOTHING_LOST.fullmatch(case)])
 
 
 def test_no_string_in_a_record_reaches_a_topic_outside_the_prefix(device: Device, observer: Observer) -> None:
