@@ -256,11 +256,13 @@ class Tally:
     def __init__(self, fault: str) -> None:
         """Begin at nothing."""
         self.fault = fault
+        self.trials = 0
         self.verdicts: list[Verdict] = []
         self.broken: list[str] = []
 
-    def add(self, found: Verdict, trial: object = "", log: str = "") -> None:
-        """Add one trial; `trial` says which."""
+    def add(self, found: Verdict, trial: object = "", log: str = "", *, trials: int = 1) -> None:
+        """Add a trial, or one life with so many; `trial` says which."""
+        self.trials += trials
         self.verdicts.append(found)
         if found.violations or found.lost or found.unaccounted:
             self.broken.append(f"{self.fault} {trial}: {found.violations[:3]}\n{log}")
@@ -270,7 +272,7 @@ class Tally:
             sum(getattr(v, name) for v in self.verdicts)
             for name in ("records", "lost", "unaccounted", "twins", "bound")
         ]
-        return Row(self.fault, len(self.verdicts), *sums)
+        return Row(self.fault, self.trials, *sums)
 
     def close(self) -> None:
         """Write the line of the table, and fail if a promise was broken."""

@@ -25,6 +25,7 @@ class Guard(Relay):
         """Lead to the socket at this path."""
         super().__init__(0)
         self.hung_up = 0
+        self.flood: list[bytes] = []  # packets that nobody asked for, sent to each device that connects
         self._path = onward
         self._allows = allows
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca)
@@ -40,6 +41,10 @@ class Guard(Relay):
 
     async def _pour(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
         if answers:
+            sink.write(await source.read(1 << 16))  # that it is connected
+            for packet in self.flood:
+                sink.write(packet)
+                await sink.drain()
             await super()._pour(source, sink, answers=True)
             return
         buffer = bytearray()
@@ -51,6 +56,16 @@ class Guard(Relay):
                     return
                 sink.write(packet)
             await sink.drain()
+
+
+def message(topic: bytes, payload: bytes, *, packet_id: int | None = None, properties: bytes = b"") -> bytes:
+    """Make a PUBLISH, of QoS 1 if it has an id; in MQTT 5 with properties, the least of which is a zero byte."""
+    head = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if packet_id else b"") + properties
+    rest, size = bytearray(), len(head) + len(payload)
+    while size >= 0x80:
+        rest.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([PUBLISH << 4 | (2 if packet_id else 0), *rest, size]) + head + payload
 
 
 def _packets(buffer: bytearray) -> Iterator[bytes]:

@@ -144,10 +144,11 @@ def test_a_link_that_goes_bad_and_good_again_costs_nothing(life: LinkLife, relay
     life.start()
     life.feed()
     life.delivers()
-    for _ in range(SILENT_ROUNDS if fault in SILENT else ROUNDS):
+    rounds = SILENT_ROUNDS if fault in SILENT else ROUNDS
+    for _ in range(rounds):
         life.feed()
         FAULTS[fault](life, relay)
         life.settles()
     tally = Tally(fault)
-    tally.add(life.finish(), log=life.log())
+    tally.add(life.finish(), log=life.log(), trials=rounds)
     tally.close()

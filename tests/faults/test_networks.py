@@ -120,5 +120,5 @@ def test_a_black_hole_is_noticed_and_what_it_swallowed_arrives_after_it(
         getattr(network, fault)(vanish=False)
         life.settles()
     tally = Tally(f"black hole: {fault.replace('_', ' ')}")
-    tally.add(life.finish(), log=life.log())
+    tally.add(life.finish(), log=life.log(), trials=ROUNDS)
     tally.close()

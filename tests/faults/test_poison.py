@@ -64,5 +64,5 @@ def test_it_is_set_aside_alone_and_the_link_stays_up_afterwards(life: LinkLife, 
     life.settles()
     assert guard.hung_up == hung_up
     tally = Tally(f"poison: {poison.__name__.replace('_', ' ')}")
-    tally.add(life.finish(), log=life.log())
+    tally.add(life.finish(), log=life.log(), trials=ROUNDS)
     tally.close()

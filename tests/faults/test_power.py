@@ -67,5 +67,5 @@ def test_power_cuts_one_after_the_other_break_no_promise(
                 come_up_again(trial, disk, str(again))
             trial.workload.prefix = f"c{again}"
         trial.finish()
-        tally.add(trial.judge(reread=True), f"cuts at {first}", trial.log())
+        tally.add(trial.judge(reread=True), f"cuts at {first}", trial.log(), trials=3)
     tally.close()

@@ -31,7 +31,7 @@ def looks(trial: Trial, most: int, dice: random.Random) -> None:
 
 @pytest.mark.parametrize("life", range(LIVES))
 def test_kills_at_random_moments_break_no_promise(begin: Begin, life: int) -> None:
-    tally = Tally(f"SIGKILL at random ({KILLS} a life)")
+    tally = Tally("SIGKILL at random")
     dice = random.Random(life)
     trial = begin()
     for number in range(KILLS):
@@ -50,5 +50,5 @@ def test_kills_at_random_moments_break_no_promise(begin: Begin, life: int) -> No
         if dice.random() < 0.3:
             trial.look()
     trial.finish()
-    tally.add(trial.judge(), f"seed {life}", trial.log())
+    tally.add(trial.judge(), f"seed {life}", trial.log(), trials=KILLS)
     tally.close()

@@ -27,13 +27,13 @@ from tests.device import Device
 from weir.cli.main import main
 from weir.core import keys
 from weir.core.events import ConnectFailed
+from weir.transports.mqtt5 import Mqtt5Transport
 from weir.transports.mqtt311 import Mqtt311Transport
 
 NOBODY = 65_534
 SOURCE = Path(main.__code__.co_filename).resolve().parents[1]
 CANARY = "canary-4711-in-every-record"
 SHELL_WORDS = ("$(touch naughty)", "`touch naughty`", "; touch naughty", "' ; touch naughty '", '"; touch naughty; "')
-MOST_MEMORY = 700 << 20  # of addresses: what is mapped of the interpreter and the client library counts too
 
 
 @pytest.fixture
@@ -86,13 +86,18 @@ class OldServer:
 @pytest.mark.parametrize(
     ("newest", "spoken"), [(ssl.TLSVersion.TLSv1_1, []), (ssl.TLSVersion.TLSv1_2, ["TLSv1.2"])], ids=["1.1", "1.2"]
 )
+@pytest.mark.parametrize("protocol", [Mqtt311Transport, Mqtt5Transport])
 def test_nothing_older_than_tls_1_2_is_spoken(
-    certificates: Certificates, stopped_broker: Broker, newest: ssl.TLSVersion, spoken: list[str]
+    certificates: Certificates,
+    stopped_broker: Broker,
+    newest: ssl.TLSVersion,
+    spoken: list[str],
+    protocol: type[Mqtt311Transport | Mqtt5Transport],
 ) -> None:
     server = OldServer(certificates, newest)
     heard: list[object] = []
     settings = stopped_broker.connection(port=server.port)
-    transport = Mqtt311Transport(settings, "gateway", heard.append, lambda _: None)
+    transport = protocol(settings, "gateway", heard.append, lambda _: None)
     with contextlib.closing(server.listener):
         transport.start()
         eventually(lambda: server.faults or server.spoken, what="a handshake ended")
@@ -225,31 +230,26 @@ def test_the_code_runs_no_code_and_no_command_that_it_is_given(path: Path) -> No
             assert (node.func.value.id, node.func.attr) not in FORBIDDEN_ATTRIBUTES
 
 
-# -- what it may use --------------------------------------------------------------------------------------------------
-
-
-class Capped(Device):
-    """A device that may map only so much memory."""
+class Dumping(Device):
+    """A device whose core would be written to the disk, as far as the system decides it."""
 
     def command(self, *words: str) -> list[str]:
-        return ["prlimit", f"--as={MOST_MEMORY}", *super().command(*words)]
+        return ["prlimit", "--core=unlimited", *super().command(*words)]
 
 
-def test_one_line_larger_than_its_memory_is_set_aside_and_the_rest_arrives(tmp_path: Path, broker: Broker) -> None:
-    observer = broker.observe()
-    device = Capped(tmp_path, broker)
+def test_no_core_with_the_key_in_it_is_left_behind(tmp_path: Path, broker: Broker) -> None:
+    device = Dumping(tmp_path, broker)
     try:
-        with (device.inbox / "huge.log").open("wb") as file:
-            file.write(b"before\n")
-            file.truncate(2 * MOST_MEMORY)  # a line of zero bytes, that takes no room on the disk
-            file.seek(0, os.SEEK_END)
-            file.write(b"\nafter\n")
-        assert device.run("--once") == 0, device.log()
-        assert sorted(message.payload for message in observer.wait_for(2)) == [b"after", b"before"]
-        records = device.status("--verify")["records"]
-        assert (records["read"], records["quarantined"]["tooLarge"]) == (3, 1)
+        device.start()
+        device.until(lambda status: status["state"] == "online")
+        limits = Path(f"/proc/{device.pid}/limits").read_text().splitlines()
+        assert [line.split()[4] for line in limits if line.startswith("Max core file size")] == ["0"]
+        assert device.terminate() == 0
     finally:
         device.close()
+
+
+# -- what it may use --------------------------------------------------------------------------------------------------
 
 
 class Confined(Device):

@@ -133,6 +133,17 @@ def test_a_key_that_others_can_use_is_refused_with_the_command_that_mends_it(
     assert f"chmod 600 '{key}'" in line
 
 
+def test_a_link_to_a_key_that_others_can_use_is_refused_as_well(tmp_path: Path, certificates: Certificates) -> None:
+    key, link = tmp_path / "device.key", tmp_path / "link.key"
+    key.write_text(Path(certificates.client.key).read_text())
+    key.chmod(0o644)
+    link.symlink_to(key)
+
+    (line,) = complaints(tmp_path, with_credentials(certificates.client.certificate, link))
+
+    assert line.startswith("connection.privateKey: can be used by others, mode 0644")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_key_of_another_user_is_refused(tmp_path: Path, certificates: Certificates) -> None:
     key = tmp_path / "device.key"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a log never fails for a letter that its terminal lacks
+    _leave_no_core()
     signal.signal(signal.SIGTERM, _leave)  # until records can be on their way there is nothing to stop
     display = _display()
     log = Log(
@@ -63,6 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
         directory.close()
         if nucleus is not None:
             nucleus.close()
+
+
+def _leave_no_core() -> None:
+    """Keep what is in memory, such as the private key, out of a file that is written where the process crashes."""
+    if os.environ.get("WEIR_DEBUG") != "1":
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
