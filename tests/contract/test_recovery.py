@@ -213,7 +213,7 @@ def test_records_whose_file_nobody_knows_get_a_place_that_no_other_record_has(st
         found = shelf.everything()
         assert waiting(found) == [b"of 1", b"of 2"]
         assert [one.place(0) for one in found] == [-1, -2]
-        assert (shelf.state.counts["replayed"], shelf.state.files) == (2, [])
+        assert (shelf.state.counts["replayed"], list(shelf.state.files)) == (2, [])
 
 
 def test_what_was_set_aside_of_a_pipe_is_still_there(life: Life, tmp_path: Path) -> None:

@@ -72,6 +72,11 @@ class Draft(NamedTuple):
     full: bool
     kept: bool = False  # of records that were kept together, the next ones
 
+    @property
+    def held_bytes(self) -> int:
+        """Count the bytes of its records."""
+        return sum(span.run_length(low, high) for span, low, high in self.slices)
+
 
 class Topics(NamedTuple):
     """The topics of the records of one span."""
@@ -79,11 +84,6 @@ class Topics(NamedTuple):
     runs: dict[str, list[tuple[int, int]]]  # where the records of each lie, in their order
     unfit: dict[int, Unfit]  # those that have none, and why
     records: int
-
-    @property
-    def held_bytes(self) -> int:
-        """Count the bytes of its records."""
-        return sum(span.run_length(low, high) for span, low, high in self.slices)
 
 
 class Batches:
