@@ -126,3 +126,28 @@ def test_with_a_link_that_breaks_by_itself_as_well(poison: set[int], breaks: lis
     loop.close()
     assert (counts["delivered"], counts["quarantined.refused"]) == (30 - len(poison), len(poison))
     assert sorted(set(loop.received)) == sorted(good(fed))
+
+
+@pytest.mark.parametrize("most", [1, 16, 64])
+def test_a_link_that_breaks_for_good_while_something_is_on_trial_condemns_few(tmp_path: Path, most: int) -> None:
+    stream = HOLD["a"] | {"batch": {"maxRecords": most}}
+    loop = Loop(tmp_path, {"a": stream}, gate={"maxInFlight": 4, "maxIncomplete": 4})
+    loop.transport.hangs_up_on = lambda payload: b"poison" in payload
+    loop.write("a", *records(30, count=200))
+    for _ in range(2_000):
+        loop.turn()
+        if on_trial(loop):
+            break
+    assert on_trial(loop)
+    loop.transport.hangs_up_on = lambda _: True
+    loop.run(600)
+    loop.transport.hangs_up_on = lambda payload: b"poison" in payload
+    loop.run(900)
+    counts = loop.counts("a")
+    assert counts["pending"] == 0
+    assert 1 <= counts["quarantined.refused"] <= 6
+    loop.close()
+
+
+def on_trial(loop: Loop) -> bool:
+    return bool(loop.forwarder.suspicion._breaker._on_trial)  # noqa: SLF001 - nothing else is to happen before

@@ -7,7 +7,9 @@ connection, with MQTT 3.1.1 always; the client connects again, sends the message
 The way of a suspicion: links are lost again and again and nothing goes in between, so whatever was out is sent one at a
 time; a message that is alone when the link is lost, twice, is a suspect and steps aside; once another one goes, which
 proves the link, each suspect is tried once more; one that loses the link again is convicted. Where nothing goes at all
-it is the link, or everything is refused: then nobody is guilty, and to wait is all there is to do.
+it is the link, or everything is refused: then nobody is guilty, and to wait is all there is to do. So it is where one
+after the other is convicted and nothing goes in between, as when the link breaks for good while the parts of a large
+message are on trial.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from enum import Enum
 HANGUPS = 3  # in a row, with nothing gone in between, before one message is suspected to be the reason
 ALONE_HANGUPS = 2
 MOST_OTHERS = 1_000  # so many go alone and none of them is on trial: those are not there any more
+MOST_CONVICTED = 5  # in a row, while nothing goes: the next one is not at fault
 MOST_SUSPECTS = 5  # so many in a row, and nothing goes: not the messages are at fault
 
 
@@ -41,6 +44,7 @@ class Breaker:
         self._aside: list[Hashable] = []
         self._on_trial: dict[Hashable, int] = {}  # with the hang-ups that convict it
         self._others = 0
+        self._convicted = 0  # since something went
 
     @property
     def one_at_a_time(self) -> bool:
@@ -66,7 +70,11 @@ class Breaker:
                 return Verdict.NOTHING
             del self._on_trial[key]
             self._hangups = 0
-            return Verdict.CONVICT
+            self._convicted += 1
+            if self._convicted <= MOST_CONVICTED:
+                return Verdict.CONVICT
+            self.forget()
+            return Verdict.GIVE_UP
         if self._hangups < (ALONE_HANGUPS if self.one_at_a_time else HANGUPS):
             return Verdict.NOTHING
         self._hangups = 0
@@ -92,7 +100,7 @@ class Breaker:
 
     def proved(self) -> bool:
         """Note that the link works; tell whether those kept aside are to wait again, to be tried once more."""
-        self._hangups = 0
+        self._hangups = self._convicted = 0
         if not self._aside:
             return False
         self._on_trial.update(dict.fromkeys(self._aside, 1))
@@ -104,6 +112,7 @@ class Breaker:
         """Try the parts of a message that was convicted, each with the hang-ups that convict it."""
         self._on_trial.update(parts)
         self._others = 0
+        self._convicted -= 1  # that was a step to who is at fault, and there is only so many of them
 
     def _give_up_on_trials(self, others: int) -> None:
         if not self._on_trial:
@@ -114,6 +123,6 @@ class Breaker:
 
     def forget(self) -> None:
         """Suspect nobody: what was suspected is not out any more, or nothing goes at all."""
-        self._hangups = self._left = 0
+        self._hangups = self._left = self._convicted = 0
         self._aside.clear()
         self._on_trial.clear()
