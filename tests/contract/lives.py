@@ -157,6 +157,13 @@ class Life:
         self.directory.close()
 
 
+class Listed(list[FilePosition]):
+    """Files that were read."""
+
+    def take(self, identity: tuple[int, int | None, int]) -> FilePosition | None:
+        raise NotImplementedError
+
+
 @dataclass
 class Found:
     """What a process finds that opens a state."""
@@ -189,6 +196,8 @@ def _find(store: Store) -> Found:
     try:
         store.begin_run("gateway", MODES, BOUND)
         states = {state.name: state for state in store.streams()}
+        for state in states.values():
+            state.files = Listed(state.files)  # as a source does: it goes through them once, while the store is open
         loaded = {name: _load(store, state) for name, state in states.items()}
         about = store.state()
         store.losses()
