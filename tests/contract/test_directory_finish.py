@@ -331,3 +331,20 @@ def test_a_log_appended_through_one_descriptor_misses_nothing(path: Path, on_don
     records += box.pass_on(8.0)
     assert records == [b"%d" % number for number in range(60)]
     assert names(path) == (["a"] if on_done == "keep" else [])
+
+
+@pytest.mark.parametrize("on_done", ["delete", "archive"])
+def test_very_many_files_are_finished_between_scans_that_come_seldom(
+    path: Path, monkeypatch: pytest.MonkeyPatch, on_done: str
+) -> None:
+    monkeypatch.setattr("weir.sources.directory.SCAN_SECONDS", 100.0)
+    monkeypatch.setattr("weir.sources.inventory.MAX_STEPS", 20)
+    box = Inbox(path, on_done=on_done, done_seconds=10.0)
+    for number in range(400):
+        box.write(f"{number}", b"a\n")
+    assert len(box.pass_on(30.0)) == 400
+    assert len(list(path.glob("[0-9]*"))) == 400
+    box.append("399", b"b\n")  # it is not what the scan will find due
+    assert box.pass_on(100.0) == [b"b"]
+    assert [each.name for each in path.glob("[0-9]*")] == ["399"]
+    assert len(open_descriptors(path)) <= 64

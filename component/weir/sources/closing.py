@@ -12,12 +12,13 @@ from itertools import islice
 from typing import Final
 
 from weir.core.positions import FilePosition
+from weir.sources import shelf
 from weir.sources.copies import Taken
 from weir.sources.finish import Remover
 from weir.sources.identity import is_at, open_for_writing
 from weir.sources.inventory import Inventory
 from weir.sources.opening import Opener
-from weir.sources.scan import Folder
+from weir.sources.scan import Folder, look_again
 from weir.sources.skips import Notice
 from weir.sources.watched import Watched
 
@@ -26,6 +27,8 @@ MAX_GONE: Final = 100_000
 MAX_GONE_EACH: Final = 4  # of one inode: those that came later prove the earlier ones gone for good
 AUDIT_STEP: Final = 200  # inodes of files that are gone, looked at after each scan
 CLOCK_IS_SET: Final = 1_577_836_800.0  # 2020: a wall clock before that has not been set yet
+WAKE_STEP: Final = 128  # files that are finished at a time between two scans
+MOST_AWAKE: Final = 2_000  # files at work; beyond that no others are woken
 FINISH_STEP: Final = 256  # files that are moved or deleted at once, at most
 RETRY_SECONDS: Final = 600.0  # until a file that could not be moved or deleted is tried again
 
@@ -55,6 +58,20 @@ class Closing:
         self._audit: Iterator[int] = iter(())
         self._failed: int | None = None  # the error that was said last
         self.forgotten: list[FilePosition] = []
+
+    def go_on(self, folder: Folder, now: float) -> None:
+        """Finish some more of the files that the last scan found due, unless too many are at work."""
+        inventory = self._inventory
+        for _ in range(min(WAKE_STEP, len(inventory.due), MOST_AWAKE - len(inventory.live))):
+            inode = inventory.due.pop()
+            entry = inventory.rest.get(inode)
+            if entry is None:
+                continue
+            name = inventory.known(entry, inode)[0].position.name
+            seen = look_again(folder, name, inode)
+            if seen is not None and shelf.matches(entry, name, seen.size, seen.mtime):
+                inventory.wake(seen, entry, now)
+        self.sweep(folder, now)
 
     def sweep(self, folder: Folder | None, now: float) -> None:
         """Let go of every file with nothing left to do."""

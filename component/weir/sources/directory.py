@@ -22,7 +22,7 @@ from weir.sources.identity import open_regular
 from weir.sources.inventory import Inventory
 from weir.sources.lines import BLOCK, NOTHING_YET, Rules
 from weir.sources.opening import Opener
-from weir.sources.scan import Folder, Seen, matcher, walk
+from weir.sources.scan import Folder, Seen, look_again, matcher, walk
 from weir.sources.skips import Notice, Skips
 from weir.sources.taking import Turn, take
 from weir.sources.watched import Over, Watched
@@ -33,6 +33,7 @@ SLICE: Final = 1_000  # directory entries a call looks at
 RECALL_WEIGHT: Final = 16  # opening a file costs as much as so many entries
 VERIFY_SLICE: Final = 64
 VERIFY_PAUSE: Final = 0.02
+FINISH_PAUSE: Final = 0.05
 TRIES: Final = 64  # files a read may try before it gives the loop back
 
 
@@ -75,6 +76,7 @@ class DirectorySource:
         self._walk: Iterator[Seen | None] | None = None
         self._spent = 0.0
         self._next_scan = 0.0
+        self._finish_at = 0.0
         self._held_by: str | None = None
         self._turn: Watched | None = None
         self._late_bytes = 0
@@ -88,7 +90,9 @@ class DirectorySource:
         if self._closed:
             return None
         if self._walk is None and now < self._next_scan:
-            return self._verify(now)
+            self._verify(now)
+            self._finish_more(now)
+            return self._due(now)
         begun = self._stopwatch()
         if self._walk is None:
             self._begin_scan(now)
@@ -102,7 +106,7 @@ class DirectorySource:
 
     def _due(self, now: float) -> float:
         if not self._files.unverified:
-            return self._next_scan
+            return min(self._next_scan, self._finish_at) if self._files.due else self._next_scan
         busy = self._turn is not None or self._files.line
         return min(self._next_scan, now + VERIFY_PAUSE) if busy else now
 
@@ -155,28 +159,28 @@ class DirectorySource:
         self._closing.audit()
         return False
 
-    def _verify(self, now: float) -> float:
+    def _finish_more(self, now: float) -> None:
+        """Finish a few more of the files that the last scan found due: a scan of very many comes seldom."""
+        if self._files.due and self._folder is not None and now >= self._finish_at:
+            self._finish_at = now + FINISH_PAUSE
+            self._closing.go_on(self._folder, now)
+
+    def _verify(self, now: float) -> None:
         """Look into a few files that were done when an earlier process stopped: are they still the same?"""
         waiting = self._files.unverified
         for _ in range(min(VERIFY_SLICE, len(waiting))):
             inode = waiting.pop()
             for kept in self._files.known(self._files.rest.get(inode), inode)[:1]:
                 self._verify_one(kept.position, now)
-        return self._due(now)
 
     def _verify_one(self, position: FilePosition, now: float) -> None:
-        if self._folder is None:
+        seen = None if self._folder is None else look_again(self._folder, position.name, position.inode)
+        if self._folder is None or seen is None:
             return
-        try:
-            status = os.stat(position.name, dir_fd=self._folder.fd, follow_symlinks=False)
-        except OSError:
-            return
-        if status.st_ino == position.inode:
-            seen = Seen(position.name, status.st_ino, status.st_size, status.st_mtime_ns)
-            self._opener.recall(self._folder, seen, now)
-            file = self._files.live.get(position.inode)
-            if file is not None and file.queued:  # it is another one after all, and was there at the start
-                self._files.goals.put(position.inode, file.size)
+        self._opener.recall(self._folder, seen, now)
+        file = self._files.live.get(position.inode)
+        if file is not None and file.queued:  # it is another one after all, and was there at the start
+            self._files.goals.put(position.inode, file.size)
 
     # Reading
 

@@ -63,6 +63,7 @@ class Inventory:
         self._failed: dict[int, int] = {}  # could not be read, and up to which scan they are left alone
         self.goals = Goals()  # of the files the first scan showed: how far they are to be read
         self.unverified = array("Q")  # known files that look done, to be looked at when there is time
+        self.due = array("Q")  # files to be finished, beyond those that this scan has woken
         self.scan = 0  # the number of the scan that goes on, or of the last one
         self.was_shown = False  # a scan has come to its end
         self.truncated_bytes = 0
@@ -128,7 +129,7 @@ class Inventory:
         self._found = False
         self._hidden.clear()
         self._woken = 0
-        self.unverified = array("Q")
+        self.unverified, self.due = array("Q"), array("Q")
         self.rest.turn_over()
         self.fresh.turn_over()
 
@@ -214,7 +215,7 @@ class Inventory:
         self.rest.confirm(seen.inode)
         if shelf.matches(entry, seen.name, seen.size, seen.mtime):
             if self._is_due(seen, entry, now):
-                self._wake(seen, entry, now)
+                self._wake_or_note(seen, entry, now)
             return False
         if shelf.matches(entry, seen.name, seen.size, UNSEEN):
             self.unverified.append(seen.inode)
@@ -222,13 +223,19 @@ class Inventory:
         return True
 
     def _is_due(self, seen: Seen, entry: bytes, now: float) -> bool:
-        if self.settings.on_done == "keep" or not seen.matches or self._woken >= MAX_STEPS:
+        if self.settings.on_done == "keep" or not seen.matches:
             return False
         return now - shelf.unchanged_since(entry) >= self.settings.done_seconds
 
-    def _wake(self, seen: Seen, entry: bytes, now: float) -> None:
+    def _wake_or_note(self, seen: Seen, entry: bytes, now: float) -> None:
+        if self._woken < MAX_STEPS:
+            self._woken += 1
+            self.wake(seen, entry, now)
+        else:
+            self.due.append(seen.inode)
+
+    def wake(self, seen: Seen, entry: bytes, now: float) -> None:
         """Let a file that rests be finished."""
-        self._woken += 1
         self.rest.pop(seen.inode)
         kept = self.known(entry, seen.inode)[0]
         file = self.adopt(kept.position, -1)

@@ -99,5 +99,14 @@ def _look(entry: os.DirEntry[str], wanted: Callable[[str], bool], also: Callable
     return Seen(os.fsencode(name), status.st_ino, status.st_size, status.st_mtime_ns, kind, matches)
 
 
+def look_again(folder: Folder, name: bytes, inode: int) -> Seen | None:
+    """Look at one entry once more; None if that name does not lead to this inode any more."""
+    try:
+        status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+    except OSError:
+        return None
+    return Seen(name, inode, status.st_size, status.st_mtime_ns) if status.st_ino == inode else None
+
+
 def kind_of(mode: int) -> str:
     return next((name for test, name in _KINDS if test(mode)), "not_regular")
