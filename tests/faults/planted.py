@@ -64,8 +64,9 @@ def late_ack_counted_twice() -> None:
     """An acknowledgement counts once more when its record is settled already."""
 
     def make(real: Call) -> Call:
-        def sent(self: Any, span: Any, low: int, high: int, outcome: str) -> None:
-            real(self, span, low, high, outcome)
+        def sent(self: Any, span: Any, low: int, high: int, *more: Any) -> None:
+            outcome, _messages = more
+            real(self, span, low, high, *more)
             if low % 7 == 3:
                 self.since[outcome] += 1
 
@@ -115,10 +116,10 @@ def sent_counted_as_delivered() -> None:
 
     def make(real: Call) -> Call:
         def add(self: Any, operation: Any, sent: Any) -> None:
-            run, index, _ = sent
             real(self, operation, sent)
             self.remove(operation)
-            run.stream.books.sent(run.span, index, index + 1, run.outcome)
+            for run, low, high in window.parts(sent):
+                run.stream.books.sent(run.span, low, high, run.outcome, 1)
 
         return add
 
@@ -130,13 +131,13 @@ def evicts_what_is_in_flight() -> None:
 
     def make(real: Call) -> Call:
         def add(self: Any, operation: Any, sent: Any) -> None:
-            run, index, _ = sent
             real(self, operation, sent)
-            if index % 5 == 2:
+            if window.parts(sent)[0][1] % 5 == 2:
                 self.remove(operation)
-                run.span.settle_out(index, index + 1)
-                run.stream.books.since["dropped.queueFullFront"] += 1
-                run.stream.books.touch(run.span)
+                for run, low, high in window.parts(sent):
+                    run.span.settle_out(low, high)
+                    run.stream.books.since["dropped.queueFullFront"] += high - low
+                    run.stream.books.touch(run.span)
 
         return add
 

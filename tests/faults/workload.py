@@ -122,7 +122,7 @@ class Workload:
         return [
             Step(self.outage, _overflowed, "records overflow, expire and are set aside"),
             Step(link_up, lambda s: s["records"]["delivered"] >= 40, "what waited is delivered"),
-            Step(self.more, lambda s: s["records"]["delivered"] >= 90 and idle(s), "everything is delivered"),
+            Step(self.more, lambda s: s["records"]["delivered"] >= 90 and _idle(s), "everything is delivered"),
             Step(lambda: None, lambda _: self.archived(), "files are archived"),
         ]
 
@@ -163,7 +163,7 @@ def _overflowed(status: Document) -> bool:
     return bool(lost >= 20 and dropped["expired"] and records["quarantined"]["malformed"] >= 3)
 
 
-def idle(status: Document) -> bool:
+def _idle(status: Document) -> bool:
     streams = status["streams"].values()
     return not (
         status["source"]["bytesUnread"] or any(s["queueRecords"] for s in streams) or status["records"]["inFlight"]
