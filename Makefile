@@ -38,7 +38,7 @@ unit: setup ## the tests that need no broker
 faults: setup ## every fault in its long form (up to an hour), and one table
 	@mkdir -p build && rm -f build/faults.jsonl
 	@code=0; FAULTS=long FAULTS_TABLE=$(CURDIR)/build/faults.jsonl $(PYTHON_BIN) -m pytest -n $(WORKERS) --maxprocesses 4 \
-	  --dist worksteal tests/faults || code=$$?; $(PYTHON_BIN) -m tests.faults.table build/faults.jsonl || code=1; exit $$code
+	  --dist worksteal -rs tests/faults || code=$$?; $(PYTHON_BIN) -m tests.faults.table build/faults.jsonl || code=1; exit $$code
 
 bench: setup ## the figures, each a ratio
 	@$(PYTHON_BIN) -m benchmarks
