@@ -148,7 +148,7 @@ class Inventory:
         if file is not None:
             self._meet_live(file, seen, now)
             return False
-        entry = self.rest.get(seen.inode)
+        entry = self.rest.confirm(seen.inode)
         if entry is not None:
             return self._meet_resting(seen, entry, now)
         if seen.inode in self.gone:
@@ -212,7 +212,6 @@ class Inventory:
             self.line.wish(file.first_scan, file.mtime, file.position.name, file.position.inode)
 
     def _meet_resting(self, seen: Seen, entry: bytes, now: float) -> bool:
-        self.rest.confirm(seen.inode)
         if shelf.matches(entry, seen.name, seen.size, seen.mtime):
             if self._is_due(seen, entry, now):
                 self._wake_or_note(seen, entry, now)
