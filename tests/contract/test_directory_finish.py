@@ -338,7 +338,7 @@ def test_very_many_files_are_finished_between_scans_that_come_seldom(
     path: Path, monkeypatch: pytest.MonkeyPatch, on_done: str
 ) -> None:
     monkeypatch.setattr("weir.sources.directory.SCAN_SECONDS", 100.0)
-    monkeypatch.setattr("weir.sources.inventory.MAX_STEPS", 20)
+    monkeypatch.setattr("weir.sources.inventory.MOST_AWAKE", 100)
     box = Inbox(path, on_done=on_done, done_seconds=10.0)
     for number in range(400):
         box.write(f"{number}", b"a\n")

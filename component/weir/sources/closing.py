@@ -16,7 +16,7 @@ from weir.sources import shelf
 from weir.sources.copies import Taken
 from weir.sources.finish import Remover
 from weir.sources.identity import is_at, open_for_writing
-from weir.sources.inventory import Inventory
+from weir.sources.inventory import MOST_AWAKE, Inventory
 from weir.sources.opening import Opener
 from weir.sources.scan import Folder, look_again
 from weir.sources.skips import Notice
@@ -28,7 +28,6 @@ MAX_GONE_EACH: Final = 4  # of one inode: those that came later prove the earlie
 AUDIT_STEP: Final = 200  # inodes of files that are gone, looked at after each scan
 CLOCK_IS_SET: Final = 1_577_836_800.0  # 2020: a wall clock before that has not been set yet
 WAKE_STEP: Final = 128  # files that are finished at a time between two scans
-MOST_AWAKE: Final = 2_000  # files at work; beyond that no others are woken
 FINISH_STEP: Final = 256  # files that are moved or deleted at once, at most
 RETRY_SECONDS: Final = 600.0  # until a file that could not be moved or deleted is tried again
 

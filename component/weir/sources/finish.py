@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
+from struct import Struct
 from typing import Final, NamedTuple
 
 from weir.sources.scan import Folder
@@ -15,6 +17,7 @@ from weir.sources.scan import Folder
 ARCHIVE: Final = b".weir-archive"
 _ROOM_LEFT: Final = 0.9  # an archive that is full is emptied so far, so that it is not listed for every file
 _NAME_BYTES: Final = 200  # of a name, so that a number fits behind it
+_ORDER: Final = Struct(">QQ")  # the time that counts, and a size; the name follows
 
 
 class _Archived(NamedTuple):
@@ -82,28 +85,26 @@ def _exists(fd: int, name: bytes) -> bool:
     return True
 
 
-def _list(fd: int) -> list[_Archived]:
-    found = []
+def _archived(fd: int) -> Iterator[_Archived]:
     with os.scandir(fd) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(status.st_mode):
                 # A rename sets the change time, so this is the order in which they came.
-                found.append(_Archived(status.st_ctime_ns, os.fsencode(entry.name), status.st_size))
-    return found
+                yield _Archived(status.st_ctime_ns, os.fsencode(entry.name), status.st_size)
 
 
 def _shrink(fd: int, max_bytes: int) -> int:
     """Delete the oldest until there is room again; give what is left."""
-    files = sorted(_list(fd))
-    held = sum(each.size for each in files)
+    held = sum(each.size for each in _archived(fd))
     if held <= max_bytes:
         return held
-    for each in files:
+    # There may be very many of them: as bytes that compare as the times do, they need a third of the memory.
+    for packed in sorted(_ORDER.pack(each.since, each.size) + each.name for each in _archived(fd)):
         if held <= max_bytes * _ROOM_LEFT:
             break
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(each.name, dir_fd=fd)
-        held -= each.size
+            os.unlink(packed[_ORDER.size :], dir_fd=fd)
+        held -= _ORDER.unpack_from(packed)[1]
     os.fsync(fd)
     return held

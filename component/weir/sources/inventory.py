@@ -32,7 +32,8 @@ from weir.sources.watched import Watched
 
 FAILED_SCANS: Final = 60  # until a file that could not be read is tried again: a bad disk takes seconds to say so
 MAX_FAILED: Final = 10_000  # so many of them are remembered
-MAX_STEPS: Final = 2_000  # files that one scan finds gone, or due to be finished; the others are in the next ones
+MAX_STEPS: Final = 2_000  # files that one scan finds gone, at most; the others are in the next ones
+MOST_AWAKE: Final = 500  # files at work; beyond that none of those that rest is woken to be finished
 
 
 class Inventory:
@@ -73,7 +74,6 @@ class Inventory:
         self._found = False  # this scan shows at least one file
         self._hidden: list[Seen] = []  # this scan shows that they are there, and no more
         self._is_bare = False  # the last one showed none
-        self._woken = 0
         for position in known:
             self._shelve(position)
 
@@ -128,7 +128,6 @@ class Inventory:
         self.scan += 1
         self._found = False
         self._hidden.clear()
-        self._woken = 0
         self.unverified, self.due = array("Q"), array("Q")
         self.rest.turn_over()
         self.fresh.turn_over()
@@ -227,8 +226,7 @@ class Inventory:
         return now - shelf.unchanged_since(entry) >= self.settings.done_seconds
 
     def _wake_or_note(self, seen: Seen, entry: bytes, now: float) -> None:
-        if self._woken < MAX_STEPS:
-            self._woken += 1
+        if len(self.live) < MOST_AWAKE:
             self.wake(seen, entry, now)
         else:
             self.due.append(seen.inode)
