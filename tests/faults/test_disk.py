@@ -63,10 +63,14 @@ def test_a_full_disk_still_counts_and_shrinks(begin: Begin, make_disk: Callable[
     trial = begin(disk.path)
     trial.start()
     trial.do(next(trial.steps))
+    reserve = trial.forwarder.state / "reserve"
+    assert reserve.exists()
     with filled(disk):
         trial.do(next(trial.steps))  # what waited is delivered, and that is committed
+        assert not reserve.exists()  # which took what was kept for it
         trial.workload.feed("archived", 10)  # which does not fit
     trial.finish()
+    assert reserve.exists()  # it is kept again for the next time
     judged(trial, f"full disk ({kind.__name__})")
 
 

@@ -22,6 +22,7 @@ ROUNDS = 12 if LONG else 2
 SILENT = {"broker frozen", "nothing moves", "only acknowledgements lost"}  # only the keep-alive tells of them: slow
 SILENT_ROUNDS = 6 if LONG else 1
 PROTOCOLS = ["mqtt311", *(["mqtt5"] if LONG else [])]
+MANY = 500
 SLOW_BYTES_PER_SECOND = 30_000.0
 
 Fault = Callable[[LinkLife, Relay], object]
@@ -45,7 +46,14 @@ def life(tmp_path: Path, broker: Broker, relay: Relay, request: pytest.FixtureRe
 # -- what happens to the broker ---------------------------------------------------------------------------------------
 
 
+def in_the_middle(life: LinkLife) -> None:
+    """Feed so much that some of it is delivered and more is on its way."""
+    life.feed(MANY)
+    life.delivers()
+
+
 def broker_killed(life: LinkLife, _relay: Relay) -> None:
+    in_the_middle(life)
     life.broker.kill()
     life.loses_the_link()
     life.feed()
@@ -53,6 +61,7 @@ def broker_killed(life: LinkLife, _relay: Relay) -> None:
 
 
 def broker_stopped(life: LinkLife, _relay: Relay) -> None:
+    in_the_middle(life)
     life.broker.stop()
     life.loses_the_link()
     life.feed()
@@ -60,6 +69,7 @@ def broker_stopped(life: LinkLife, _relay: Relay) -> None:
 
 
 def broker_frozen(life: LinkLife, _relay: Relay) -> None:
+    in_the_middle(life)
     life.broker.freeze()
     life.feed()
     life.loses_the_link()

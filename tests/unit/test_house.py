@@ -92,3 +92,9 @@ def test_every_ignored_lint_rule_says_why() -> None:
     assert rules
     for rule in rules:
         assert re.search(r'", # \S', rule), rule
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    named = set(re.findall(r"`([a-z]+/test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text()))
+    assert len(named) > 10
+    assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()
