@@ -48,7 +48,7 @@ def damaged(trial: Trial, damage: Damage, dice: random.Random) -> str:
 
 
 def state_files(state: Path) -> list[Path]:
-    return [path for path in (state / "weir.db", state / "weir.db-wal") if path.exists()]
+    return sorted(path for path in state.iterdir() if path.is_file() and path.name not in {"lock", "reserve"})
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
