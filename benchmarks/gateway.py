@@ -10,7 +10,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,9 @@ TOPIC = "telemetry/gateway/telemetry"
 WINDOW = 100
 NOBODY_LISTENS = 1  # a port
 NO_LIMIT = 1 << 40  # bytes; one of the two limits must be a number
+
+# How a pipe is read, with no limit to what may wait.
+PIPE = ("--stdin", "--queue-mode", 4, "--queue-limit", "none", "--set", f"streams.telemetry.queue.maxBytes={NO_LIMIT}")
 
 _LOOK_AGAIN_SECONDS = 0.2
 _SETTINGS = {
@@ -36,10 +39,19 @@ _SETTINGS = {
 class Gateway:
     """A state directory and what is done to it."""
 
-    def __init__(self, directory: Path, broker: Broker, *, topic: str = TOPIC) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        broker: Broker,
+        *,
+        topic: str = TOPIC,
+        state: Path | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         self.directory = directory
-        self.state = directory / "state"
+        self.state = state or directory / "state"
         self.topic = topic
+        self.settings = {**_SETTINGS, **(settings or {})}
         self._broker = broker
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -51,9 +63,9 @@ class Gateway:
 
     def drain_backlog(self, records: int) -> Run:
         """Forward what lies in the store, with nothing new coming."""
-        return self._drain(self._of_a_pipe(), records)
+        return self._drain(PIPE, records)
 
-    def _drain(self, source: list[object], records: int) -> Run:
+    def _drain(self, source: Sequence[object], records: int) -> Run:
         report = self.directory / "report.json"
         arguments = ["run", "--once", *self._arguments(source, self._broker.port)]
         run = measure(python("benchmarks.stopwatch", report, *arguments), report, self.directory / "run.log")
@@ -64,11 +76,10 @@ class Gateway:
 
     def fill(self, input_file: Path, records: int, end: signal.Signals) -> float:
         """Take a backlog from a pipe while there is no broker, and end in this way; give the peak memory in MiB."""
-        arguments = self._arguments(self._of_a_pipe(), NOBODY_LISTENS)
         with (
             input_file.open("rb") as file,
             subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as producer,
-            self._running(arguments, producer.stdout) as process,
+            self.running(PIPE, link=False, stdin=producer.stdout) as process,
         ):
             deadline = time.monotonic() + TIMEOUT_SECONDS
             while self.status()["records"]["pending"] < records:
@@ -81,20 +92,24 @@ class Gateway:
 
     def begin_empty(self) -> None:
         """Make a store with nothing in it."""
-        with self._running(["--once", *self._arguments(self._of_a_pipe(), NOBODY_LISTENS)]) as process:
+        with self.running(["--once", *PIPE], link=False) as process:
             if process.wait(TIMEOUT_SECONDS):
                 raise RuntimeError(self._log())
 
     def draining(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Begin to forward what lies in the store; what still runs at the end of the block is killed."""
-        return self._running(self._arguments(self._of_a_pipe(), self._broker.port))
+        return self.running(PIPE)
 
     @contextmanager
-    def _running(self, arguments: list[str], stdin: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, source: Sequence[object], *, link: bool = True, stdin: IO[bytes] | int | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run it, with or without a broker to reach; what still runs at the end of the block is killed."""
+        arguments = self._arguments(source, self._broker.port if link else NOBODY_LISTENS)
         with (self.directory / "run.log").open("wb") as log:
             process = subprocess.Popen(
                 python("weir.cli", "run", *arguments),
-                stdin=stdin or subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
@@ -125,11 +140,7 @@ class Gateway:
 
     # -- its configuration --------------------------------------------------------------------------------------------
 
-    def _of_a_pipe(self) -> list[object]:
-        queue = "streams.telemetry.queue"
-        return ["--stdin", "--queue-mode", 4, "--queue-limit", "none", "--set", f"{queue}.maxBytes={NO_LIMIT}"]
-
-    def _arguments(self, source: list[object], port: int) -> list[str]:
+    def _arguments(self, source: Sequence[object], port: int) -> list[str]:
         connection = self._broker.connection()
         given = [
             *source,
@@ -137,7 +148,7 @@ class Gateway:
             *("--endpoint", connection.endpoint, "--port", port),
             *("--cert", connection.certificate, "--key", connection.private_key, "--ca-file", connection.ca),
         ]
-        for key, value in _SETTINGS.items():
+        for key, value in self.settings.items():
             given += ["--set", f"{key}={value}"]
         return list(map(str, given))
 

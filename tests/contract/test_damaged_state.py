@@ -18,11 +18,11 @@ import pytest
 from tests.contract.lives import FOLDER, PIPE, Found, Left, Life, find
 from tests.contract.shelf import describe
 from weir.store.directory import ASIDE, DATABASE
+from weir.store.schema import PAGE_BYTES as PAGE
 
 LONG = os.environ.get("FAULTS") == "long"
 SHARDS = 4
 ROUNDS = 120 if LONG else 5  # of the three kinds of damage, on every state, in each shard
-PAGE = 4096
 
 Damage = Callable[[bytearray, random.Random], None]
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from weir.core.errors import StoreDamaged, StoreFailed
+from weir.store.schema import PAGE_BYTES
 
 # What an OperationalError says when it is the disk, the system, or what we did; all else it says is of what lies in
 # the file, as a table that is not there.
@@ -47,6 +48,7 @@ def configure(database: sqlite3.Connection) -> None:
     removing a backlog three times slower and forty times the writes.
     """
     for pragma in (
+        f"page_size={PAGE_BYTES}",
         "locking_mode=EXCLUSIVE",
         "journal_mode=WAL",
         "synchronous=FULL",

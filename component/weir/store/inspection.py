@@ -17,7 +17,6 @@ from weir.store.schema import LAW, NUMBER, VERSION
 from weir.store.witness import Told
 
 SMALL_BYTES = 8 << 20
-PAGE_BYTES = 4096
 
 HEADER_BYTES = 100
 _FIXED = (  # what SQLite never changes in the header of a database like ours: places, and what may stand there

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = 4096
+from weir.store.schema import PAGE_BYTES as PAGE
+
 HEADER = struct.Struct(">8I")  # magic, version, size of a page, checkpoints, two salts, two sums
 FRAME = struct.Struct(">6I")  # page, pages of the database after a commit, two salts, two sums
 MAGIC = 0x377F0682  # sums over little-endian words; one more: over big-endian ones

@@ -19,7 +19,7 @@ from weir.store.connection import configure, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.inspection import has_checksums, inspect
 from weir.store.salvage import salvage
-from weir.store.schema import ADDED, NUMBER, SCHEMA
+from weir.store.schema import ADDED, NUMBER, PAGE_BYTES, SCHEMA
 from weir.store.witness import Told, Witness
 
 Clock = Callable[[], float]
@@ -143,6 +143,7 @@ def _build(directory: StateDirectory, clock: Clock, told: Told | None, *, lost: 
     directory.make(directory.building)
     try:
         with closing(sqlite3.connect(directory.building, isolation_level=None)) as database:
+            database.execute(f"PRAGMA page_size={PAGE_BYTES}")
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=MEMORY"):
                 database.execute(f"PRAGMA {pragma}").fetchall()
             seals.teach(database)

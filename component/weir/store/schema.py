@@ -25,6 +25,7 @@ import re
 from weir.core.accounting import COUNTERS, ENDS
 
 VERSION = 1
+PAGE_BYTES = 2048  # half of the usual: what is left empty around counters and after a chunk is written all the same
 APPLICATION_ID = 0x57656972  # "Weir", so that file(1) and we know whose database it is
 
 STREAM_SHIFT = (

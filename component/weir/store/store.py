@@ -11,7 +11,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from weir.core.changes import Change, StoreState, StreamState
@@ -23,13 +22,12 @@ from weir.store import rows, seals
 from weir.store.connection import decoded, or_closed, translated
 from weir.store.directory import StateDirectory, boot_id
 from weir.store.files import FileTable, KnownFiles
+from weir.store.log import Log
 from weir.store.opening import Clock, open_database
 from weir.store.quarantine import Quarantine
 from weir.store.schema import COLUMNS, LAW, NUMBER, SEQ_MASK, STREAM_SHIFT
 
-PAGE_BYTES = 4096
 CUT = ", ".join(f"cut.{name}" for name in seals.SEALED["cut"].split(", "))
-CHECKPOINT_BYTES = 4 << 20  # the write-ahead log is folded into the database when it is larger
 
 
 class Store:
@@ -53,7 +51,9 @@ class Store:
         self._clock = clock
         self._boot_noted = False
         self._bytes_written = 0
+        self._written_since = 0  # and not committed yet
         self._database, self._witness, self.recovery = open_database(directory, clock, mend=mend, doubted=doubted)
+        self._log = Log(directory.database)
         self._streams: dict[int, str] = {}
         self._files = FileTable(self._database)
         directory.keep_reserve()
@@ -300,26 +300,27 @@ class Store:
 
     @property
     def bytes_written(self) -> int:
-        """Count the bytes written to the log and the database, as far as committed."""
+        """Count the bytes written to the log and the database, in whole blocks, as far as committed."""
         return self._bytes_written
 
     def _checkpoint(self, *, always: bool = False) -> None:
-        """Fold the write-ahead log into the database when it is large, and count what both wrote.
+        """Fold the write-ahead log into the database when it is time to, and count what both wrote.
 
-        Where the disk is nearly full, large is what would soon not fit: so a full disk can be counted on for good.
+        Where the disk is nearly full, that is before it would soon not fit: so a full disk can be counted on for good.
         """
-        wal = Path(f"{self.directory.database}-wal")
         with self._room_to_count(), translated():
-            size = wal.stat().st_size if wal.exists() else 0
-            if not always and size < min(CHECKPOINT_BYTES, self.directory.free_bytes() // 2):
+            self._written_since += self._log.note()
+            room = self._log.size < self.directory.free_bytes() // 2
+            if not (always or self._log.is_due or not room):
                 return
-            # The log is emptied every time, so its size now is what was written to it since. Only a passive checkpoint
-            # tells how many pages it moved.
-            _, _, pages = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._bytes_written += size + max(0, pages) * PAGE_BYTES
+            self._written_since += self._log.cost
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if always or not room:
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         with self._transaction():
-            self._note("bytes_written = ?", self._bytes_written)
+            self._note("bytes_written = bytes_written + ?", self._written_since)
+        self._bytes_written += self._written_since
+        self._written_since = self._log.note()
         self.directory.keep_reserve()  # it may have been given up, and there is room again
 
     @contextlib.contextmanager
@@ -347,6 +348,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back. The directory stays owned."""
+        self._log.close()
         with contextlib.suppress(sqlite3.Error):
             self._database.close()
         self._witness.close()

@@ -1,0 +1,59 @@
+"""What every benchmark is given: a place, a broker, how much, and somebody to tell.
+
+Owns the shape of a benchmark. Knows none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.broker import Broker
+from tests.certificates import Certificates
+
+
+class Missing(Exception):
+    """Something that a benchmark needs is not here; says what, and how to get it."""
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    records: int  # one a message
+    batched: int  # in batches
+    backlog: int  # the largest backlog
+    seconds: float  # what is measured over time
+
+
+FULL = Sizes(rounds=5, records=100_000, batched=2_000_000, backlog=1_000_000, seconds=60)
+LONG = FULL._replace(backlog=10_000_000)
+QUICK = Sizes(rounds=1, records=2_000, batched=5_000, backlog=20_000, seconds=2)
+
+
+class Work(NamedTuple):
+    """What one benchmark is given."""
+
+    directory: Path
+    certificates: Certificates
+    sizes: Sizes
+    names: frozenset[str]  # all that are to be measured
+
+    @contextmanager
+    def broker(self, name: str = "broker", extra: str = "") -> Iterator[Broker]:
+        """Run a broker of its own for a while."""
+        directory = self.directory / name
+        directory.mkdir()
+        broker = Broker(directory, self.certificates, extra=extra)
+        try:
+            broker.start()
+            yield broker
+        finally:
+            broker.close()
+
+    def say(self, text: str) -> None:
+        """Tell whoever waits how far it is."""
+        print(text, file=sys.stderr, flush=True)
