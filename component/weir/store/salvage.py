@@ -25,8 +25,8 @@ from weir.core.span import Span
 from weir.store import rows, seals
 from weir.store.connection import ERRORS, is_damage
 from weir.store.looking import looking
-from weir.store.mended import PAGE, grafts, roots_of, schema_of, stand_in
-from weir.store.schema import SEQ_MASK, STREAM_SHIFT, column
+from weir.store.mended import grafts, roots_of, schema_of, stand_in
+from weir.store.schema import PAGE_BYTES, SEQ_MASK, STREAM_SHIFT, column
 from weir.store.seals import SEALED
 from weir.store.witness import Told
 
@@ -44,7 +44,7 @@ def salvage(path: Path, target: sqlite3.Connection, told: Told | None) -> int:
     if not path.exists() or not path.stat().st_size:
         return 0
     schema = schema_of(target)
-    for graft in ({}, grafts(schema, path.stat().st_size // PAGE)):
+    for graft in ({}, grafts(schema, path.stat().st_size // PAGE_BYTES)):
         with contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(looking(path, partial(stand_in, graft=graft)))
