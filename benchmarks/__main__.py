@@ -1,108 +1,96 @@
-"""`python -m benchmarks`: measures, and prints one table."""
+"""`python -m benchmarks`: measures, prints tables, and writes them into docs/performance.md, plot included."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from benchmarks import figures, surroundings
+from benchmarks import figures, flash, idle, pace, page, peers, plot, scale, surroundings, throughput
 from benchmarks.figures import Figure
-from benchmarks.gateway import WINDOW
-from benchmarks.large import LARGE, Large
-from benchmarks.operation_queue import OPERATION_QUEUE, OperationQueue
-from benchmarks.processes import ROOT
-from benchmarks.throughput import BACKLOG, DIRECTORY, Throughput
-from benchmarks.workload import RECORD_BYTES
-from tests.broker import Broker
-from tests.certificates import Certificates, make_certificates
+from benchmarks.large import LARGE, large
+from benchmarks.operation_queue import OPERATION_QUEUE, operation_queue
+from benchmarks.work import FULL, LONG, QUICK, Missing, Sizes, Work
+from tests.certificates import make_certificates
 
-NAMES = (DIRECTORY, BACKLOG, LARGE, OPERATION_QUEUE)
-PAGE = ROOT / "docs" / "figures.md"
-
-
-class Sizes(NamedTuple):
-    """How much is measured."""
-
-    rounds: int
-    records: int
-    backlog: int
-
-
-FULL = Sizes(rounds=5, records=100_000, backlog=1_000_000)
-QUICK = Sizes(rounds=1, records=2_000, backlog=20_000)
+BENCHMARKS: dict[str, Callable[[Work], list[Figure]]] = {
+    throughput.MESSAGES: throughput.messages,
+    throughput.BATCHES: throughput.batches,
+    peers.PEERS: peers.measure,
+    pace.PACE: pace.measure,
+    scale.SCALE: scale.scale,
+    scale.STREAMS: scale.streams,
+    LARGE: large,
+    flash.FLASH: flash.measure,
+    idle.IDLE: idle.measure,
+    OPERATION_QUEUE: operation_queue,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    sizes = QUICK if arguments.quick else FULL
+    names = arguments.benchmarks or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))} (there are {', '.join(BENCHMARKS)})")
+    sizes = QUICK if arguments.quick else LONG if arguments.long else FULL
     sizes = sizes._replace(rounds=arguments.rounds or sizes.rounds)
-    names = arguments.benchmarks or list(NAMES)
-    if unknown := set(names) - set(NAMES):
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))} (there are {', '.join(NAMES)})")
     with tempfile.TemporaryDirectory(prefix="weir-") as directory:
-        found = _measured(Path(directory), names, sizes)
-        about = _about(names, sizes, surroundings.described(Path(directory)))
-    text = f"{figures.table(found)}\n\n{about}"
-    print(text)
-    if arguments.write:
-        figures.write(PAGE, text)
-    return 0
+        return _measure_all(Path(directory), names, sizes, arguments)
 
 
-def _measured(directory: Path, names: Sequence[str], sizes: Sizes) -> list[Figure]:
+def _measure_all(directory: Path, names: Sequence[str], sizes: Sizes, arguments: argparse.Namespace) -> int:
     certificates = make_certificates(directory)
-    found: list[Figure] = []
-    if set(names) & {DIRECTORY, BACKLOG}:
-        with _broker(directory / "throughput", certificates) as broker:
-            found += Throughput(broker.directory / "work", broker, sizes.records).measure(names, sizes.rounds, _say)
-    if LARGE in names:
-        with _broker(directory / "large", certificates) as broker:
-            found += Large(broker.directory / "work", broker, sizes.backlog).measure(sizes.rounds, _say)
-    if OPERATION_QUEUE in names:
-        with _broker(directory / "queue", certificates) as broker:
-            found += OperationQueue(broker.directory / "work", broker, sizes.records).measure(sizes.rounds, _say)
-    return found
+    on = surroundings.described(directory)
+    failed = False
+    for name in names:
+        place = directory / name
+        place.mkdir()
+        work = Work(place, certificates, sizes)
+        try:
+            found = BENCHMARKS[name](work)
+        except Missing as missing:
+            print(f"SKIP {name}: {missing}\n", flush=True)
+            continue
+        except (RuntimeError, OSError, AssertionError) as error:  # the others are worth having all the same
+            print(f"FAILED {name}: {error}\n", flush=True)
+            failed = True
+            continue
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        text = f"{figures.table(found)}\n\n{_about(name, arguments, on, work.skipped)}"
+        print(f"{text}\n", flush=True)
+        if arguments.write:
+            page.write(name, text)
+            plot.write()
+    return int(failed)
 
 
-@contextmanager
-def _broker(directory: Path, certificates: Certificates) -> Iterator[Broker]:
-    directory.mkdir()
-    broker = Broker(directory, certificates)
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.close()
-
-
-def _about(names: Sequence[str], sizes: Sizes, surroundings: str) -> str:
-    words = f"python -m benchmarks {' '.join(names)} --rounds {sizes.rounds}"
-    how = (
-        f"{sizes.records:,} records of {RECORD_BYTES} bytes, one a message, QoS 1, {WINDOW} in flight at most, pace "
-        f"off; `{LARGE}`: {sizes.backlog:,} records in the store. The ceiling is the bare client library with the same "
-        f"window; `{OPERATION_QUEUE}` has the windows of its rows, with 1 a tenth of the messages and with 10 half of "
-        "them. Within a round everything runs in shuffled order; a ratio is taken round by round."
-    )
-    return f"Made by `{words}`: {how}\n\nMeasured on {surroundings}."
+def _about(name: str, arguments: argparse.Namespace, on: str, skipped: Sequence[str]) -> str:
+    more = [f"--rounds {arguments.rounds}"] if arguments.rounds else []
+    more += ["--long"] if arguments.long else []
+    words = " ".join([".venv/bin/python -m benchmarks", name, *more])
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    load = f"load {os.getloadavg()[0]:.1f}"
+    left_out = "".join(f"\n\nSKIP {line}" for line in skipped)
+    return f"`{words}`, {day}, on {on}; {load} at its end.{left_out}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and print a table.")
-    parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="little of everything: does it run?")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and print tables.")
+    known = ", ".join(BENCHMARKS)
+    parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=f"one of {known} (default: all)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="little of everything: does it run?")
+    size.add_argument("--long", action="store_true", help=f"backlogs up to {LONG.backlog:,} records")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"how many rounds (default: {FULL.rounds})")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/figures.md too")
+    parser.add_argument("--write", action="store_true", help="put tables and plot into docs/ too")
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

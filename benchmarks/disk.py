@@ -1,7 +1,7 @@
 """A disk of its own, on which every byte that reaches the device is counted.
 
-An ext4 file system in a file, through a loop device: what the kernel counts there is what a flash chip would be asked to
-write, journal and metadata of the file system with it. Needs root; where it cannot be had, `Missing` says why.
+An ext4 file system in a file, through a loop device: what the kernel counts there is what a flash chip would be asked
+to write, journal and metadata of the file system with it. Needs root; where it cannot be had, `Missing` says why.
 """
 
 from __future__ import annotations

@@ -6,16 +6,13 @@ Owns the summary of several rounds and how it is written. Knows nothing of how a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 RATIO = "ratio"
-BEGIN = "<!-- figures: made by `make bench`, changes are lost -->"
-END = "<!-- end of figures -->"
 
-_HEAD = ("benchmark", "figure", "median", "min to max", "rounds", "aim")
-_DECIMALS = {RATIO: 2, "s": 3, "MiB": 1, "µs": 1, "1/s": 0}
+_HEAD = ("figure", "median", "min to max", "rounds", "aim")
+_DECIMALS = {RATIO: 2, "s": 3, "MiB": 1, "µs": 1, "1/s": 0, "KiB": 1, "x": 2, "%": 2, "": 0}
 
 
 class Figure(NamedTuple):
@@ -45,8 +42,8 @@ def table(figures: Iterable[Figure]) -> str:
 def _row(figure: Figure) -> tuple[str, ...]:
     decimals = _DECIMALS[figure.unit]
     low, middle, high = (f"{make(figure.values):,.{decimals}f}" for make in (min, median, max))
-    unit = "" if figure.unit == RATIO else f" {figure.unit}"
-    return (figure.benchmark, figure.name, middle + unit, f"{low} to {high}", str(len(figure.values)), figure.aim)
+    unit = "" if figure.unit in {RATIO, ""} else f" {figure.unit}"
+    return (figure.name, middle + unit, f"{low} to {high}", str(len(figure.values)), figure.aim)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -56,16 +53,3 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _is_number(column: int) -> bool:
     return _HEAD[column] in {"median", "min to max", "rounds"}
-
-
-def write(path: Path, text: str) -> None:
-    """Put the text between the markers of a page; what is around them stays. A page without markers gets them."""
-    page = path.read_text(encoding="utf-8") if path.exists() else "# Figures\n"
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and not end:
-        raise ValueError(f"{path} has the first marker and not the second")
-    if not begin:
-        before, after = f"{page.rstrip()}\n\n", "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")

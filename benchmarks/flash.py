@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from benchmarks.disk import Disk, disk
 from benchmarks.figures import Figure
-from benchmarks.gateway import PIPE, Gateway, end_process
+from benchmarks.gateway import PIPE, Gateway
 from benchmarks.processes import TIMEOUT_SECONDS
 from benchmarks.work import Work
 from benchmarks.workload import RECORD_BYTES, record

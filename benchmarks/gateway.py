@@ -7,6 +7,7 @@ would run; only where the time between two moments inside of it is wanted, it ru
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -27,6 +28,10 @@ NO_LIMIT = 1 << 40  # bytes; one of the two limits must be a number
 PIPE = ("--stdin", "--queue-mode", 4, "--queue-limit", "none", "--set", f"streams.telemetry.queue.maxBytes={NO_LIMIT}")
 
 _LOOK_AGAIN_SECONDS = 0.2
+LINES = {"streams.telemetry.batch.maxRecords": 500}
+GZIP = {**LINES, "streams.telemetry.batch.compression": "gzip"}
+# A pace that nothing reaches: compression is dense where there is a pace, and fast where there is none.
+GZIP_DENSE = {**GZIP, "pace.publishesPerSecond": 100_000}
 _SETTINGS = {
     "pace.publishesPerSecond": "none",
     "pace.bytesPerSecond": "none",
@@ -65,6 +70,10 @@ class Gateway:
         """Forward what lies in the store, with nothing new coming."""
         return self._drain(PIPE, records)
 
+    def drain_configured(self, configuration: Path, records: int) -> Run:
+        """Forward what the streams of a configuration have."""
+        return self._drain(["--config", configuration], records)
+
     def _drain(self, source: Sequence[object], records: int) -> Run:
         report = self.directory / "report.json"
         arguments = ["run", "--once", *self._arguments(source, self._broker.port)]
@@ -73,6 +82,12 @@ class Gateway:
         if not (status["delivered"] == status["read"] >= records) or status["pending"]:
             raise RuntimeError(f"not all of {records} records were delivered: {status}")
         return run._replace(report=run.report._replace(acknowledged=records))
+
+    def take_over(self, other: Gateway) -> None:
+        """Begin with a copy of the state that another one has left."""
+        self.state.mkdir(mode=0o700)
+        for file in other.state.glob("weir.db*"):
+            shutil.copy2(file, self.state)
 
     def fill(self, input_file: Path, records: int, end: signal.Signals) -> float:
         """Take a backlog from a pipe while there is no broker, and end in this way; give the peak memory in MiB."""
@@ -144,7 +159,8 @@ class Gateway:
         connection = self._broker.connection()
         given = [
             *source,
-            *("--state", self.state, "--topic", self.topic, "--client-id", "gateway"),
+            *([] if "--config" in source else ["--topic", self.topic]),
+            *("--state", self.state, "--client-id", "gateway"),
             *("--endpoint", connection.endpoint, "--port", port),
             *("--cert", connection.certificate, "--key", connection.private_key, "--ca-file", connection.ca),
         ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.figures import RATIO, Figure, ratios
 from benchmarks.gateway import Gateway, end_process
 from benchmarks.processes import peak_mib
+from benchmarks.work import Work
 from benchmarks.workload import write_records
 from tests.broker import Broker
 from tests.observer import Observer
@@ -20,7 +21,13 @@ _WAYS = (signal.SIGKILL, signal.SIGTERM)
 _RUN_SECONDS_A_RECORD = 0.5e-6  # so long at most it drains before it is ended: most of the backlog is to be left
 
 
-class Large:
+def large(work: Work) -> list[Figure]:
+    """Measure with a backlog of the largest size."""
+    with work.broker(LARGE) as broker:
+        return _Large(work.directory / f"{LARGE}-work", broker, work.sizes.backlog).measure(work.sizes.rounds, work.say)
+
+
+class _Large:
     """One store with a large backlog, and an empty one to compare it with."""
 
     def __init__(self, directory: Path, broker: Broker, records: int) -> None:

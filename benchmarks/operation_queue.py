@@ -18,6 +18,7 @@ from benchmarks.ceiling import connection
 from benchmarks.figures import RATIO, Figure, ratios
 from benchmarks.gateway import TOPIC
 from benchmarks.processes import Mark, Report, Run, mark, measure, peak_mib, python, write_report
+from benchmarks.work import Work
 from benchmarks.workload import record
 from tests.broker import Broker
 from weir.operation_queue import ConnectionEvents, MqttOperationQueue
@@ -28,7 +29,14 @@ _AIM = "at least 0.9"
 _RAW, _QUEUED = "benchmarks.ceiling", "benchmarks.operation_queue"
 
 
-class OperationQueue:
+def operation_queue(work: Work) -> list[Figure]:
+    """Measure the three windows."""
+    with work.broker(OPERATION_QUEUE) as broker:
+        directory = work.directory / f"{OPERATION_QUEUE}-work"
+        return _OperationQueue(directory, broker, work.sizes.records).measure(work.sizes.rounds, work.say)
+
+
+class _OperationQueue:
     """Rounds of the same publishes, raw and through a queue, in an order that changes from round to round."""
 
     def __init__(self, directory: Path, broker: Broker, messages: int) -> None:

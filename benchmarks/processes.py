@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,12 @@ class Run(NamedTuple):
 
     report: Report
     whole_seconds: float
+    begun: float = 0.0  # monotonic seconds, as all of them are
+
+    @property
+    def start_seconds(self) -> float:
+        """Give the time from the start of the process to the first publish."""
+        return self.report.first.at - self.begun
 
     @property
     def seconds(self) -> float:
@@ -86,8 +92,8 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "WEIR_", "GG_", "PYTHON"))}
 
 
-def measure(command: Sequence[str], report: Path, log: Path) -> Run:
-    """Run a child that leaves a report, to its end, which must be a good one."""
+def measure(command: Sequence[str], report: Path, log: Path, more: Mapping[str, str] | None = None) -> Run:
+    """Run a child that leaves a report, to its end, which must be a good one; `more` goes into its environment."""
     report.unlink(missing_ok=True)
     with log.open("wb") as output:
         begun = time.monotonic()
@@ -97,14 +103,14 @@ def measure(command: Sequence[str], report: Path, log: Path) -> Run:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env=environment(),
+            env=environment() | dict(more or {}),
             check=False,
             timeout=TIMEOUT_SECONDS,
         ).returncode
         whole = time.monotonic() - begun
     if code or not report.exists():
         raise RuntimeError(f"exit code {code}:\n{log.read_text(errors='replace')}")
-    return Run(read_report(report), whole)
+    return Run(read_report(report), whole, begun)
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -34,13 +34,14 @@ LONG = FULL._replace(backlog=10_000_000)
 QUICK = Sizes(rounds=1, records=2_000, batched=5_000, backlog=20_000, seconds=2)
 
 
-class Work(NamedTuple):
+class Work:
     """What one benchmark is given."""
 
-    directory: Path
-    certificates: Certificates
-    sizes: Sizes
-    names: frozenset[str]  # all that are to be measured
+    def __init__(self, directory: Path, certificates: Certificates, sizes: Sizes) -> None:
+        self.directory = directory
+        self.certificates = certificates
+        self.sizes = sizes
+        self.skipped: list[str] = []  # parts of it that could not be measured, and why
 
     @contextmanager
     def broker(self, name: str = "broker", extra: str = "") -> Iterator[Broker]:
@@ -53,6 +54,11 @@ class Work(NamedTuple):
             yield broker
         finally:
             broker.close()
+
+    def skip(self, what: str) -> None:
+        """Leave out a part, and say so in the table too."""
+        self.skipped.append(what)
+        self.say(f"SKIP {what}")
 
     def say(self, text: str) -> None:
         """Tell whoever waits how far it is."""

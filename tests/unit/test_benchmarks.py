@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks import figures, workload
+from benchmarks import figures, page, plot, workload
 from benchmarks.__main__ import main
-from benchmarks.figures import BEGIN, END, RATIO, Figure
+from benchmarks.figures import RATIO, Figure
 from benchmarks.processes import Mark, Report, Run, read_report, write_report
 
 
@@ -25,8 +26,8 @@ def test_a_row_is_median_and_spread_of_its_rounds() -> None:
         ]
     ).splitlines()
     assert [cells(row) for row in rows[2:]] == [
-        ["a", "rate", "20,000 1/s", "10,000 to 30,000", "3", ""],
-        ["b", "ratio", "0.80", "0.70 to 0.90", "2", "at least 0.8"],
+        ["rate", "20,000 1/s", "10,000 to 30,000", "3", ""],
+        ["ratio", "0.80", "0.70 to 0.90", "2", "at least 0.8"],
     ]
     assert len({len(row) for row in rows}) == 1
     assert set(rows[1]) == {"|", "-", ":"}
@@ -38,20 +39,41 @@ def test_ratios_are_taken_round_by_round() -> None:
         figures.ratios([1], [1, 2])
 
 
-def test_only_what_is_between_the_markers_is_written(tmp_path: Path) -> None:
-    page = tmp_path / "docs" / "page.md"
-    figures.write(page, "first")
-    page.write_text("before\n" + page.read_text() + "after\n")
-    figures.write(page, "second")
-    assert page.read_text() == f"before\n# Figures\n\n{BEGIN}\n\nsecond\n\n{END}\nafter\n"
+def test_a_benchmark_writes_between_its_own_markers_only(tmp_path: Path) -> None:
+    file = tmp_path / "docs" / "page.md"
+    page.write("one", "first", file)
+    page.write("two", "of another", file)
+    file.write_text("before\n" + file.read_text() + "after\n")
+    page.write("one", "second", file)
+    blocks = (
+        f"{page.begin(name)}\n\n{text}\n\n{page.END}" for name, text in (("one", "second"), ("two", "of another"))
+    )
+    assert file.read_text() == "\n\n".join(["before\n# What it costs and what it carries", *blocks]) + "\nafter\n"
 
 
 def test_a_page_that_was_cut_off_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"text\n{BEGIN}\nolder figures\n")
+    file = tmp_path / "page.md"
+    file.write_text(f"text\n{page.begin('one')}\nolder figures\n")
     with pytest.raises(ValueError, match="second"):
-        figures.write(page, "new")
-    assert "older figures" in page.read_text()
+        page.write("one", "new", file)
+    assert "older figures" in file.read_text()
+
+
+def test_the_plot_shows_what_the_page_says(tmp_path: Path) -> None:
+    file, drawing = tmp_path / "page.md", tmp_path / "page.svg"
+    plot.write(file, drawing)
+    assert "<text" not in drawing.read_text()
+    rates = [
+        Figure("peers", "aiomqtt: rate", RATIO, [0.25]),
+        Figure("peers", "aiomqtt: arrived of what it was given", "%", [100]),
+    ]
+    page.write("peers", figures.table(rates), file)
+    page.write("scale", figures.table([Figure("scale", "1,000 records: CPU a record", "µs", [1_234.5])]), file)
+    assert list(page.figures("scale", file)) == [("1,000 records: CPU a record", 1_234.5)]
+    plot.write(file, drawing)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawing.read_text())
+    assert texts[1:5] == ["aiomqtt", "0.25", "the bare client, one record a message", "1"]
+    assert texts[-2:] == ["1,000 records", "1234.5"]
 
 
 def test_records_are_json_of_one_size_and_all_different(tmp_path: Path) -> None:
@@ -72,4 +94,5 @@ def test_a_run_is_timed_from_the_first_publish_to_the_last_acknowledgement(tmp_p
 def test_an_unknown_benchmark_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["large", "wide"])
-    assert "no such benchmark: wide (there are directory, backlog, large, operation_queue)" in capsys.readouterr().err
+    known = "messages, batches, peers, pace, scale, streams, large, flash, idle, operation_queue"
+    assert f"no such benchmark: wide (there are {known})" in capsys.readouterr().err
