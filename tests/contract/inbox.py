@@ -12,6 +12,7 @@ from weir.core.ports import Reject, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
 from weir.core.span import Span
+from weir.sources.alert import Watcher
 from weir.sources.directory import DirectorySource
 
 NOBODY = 65_534
@@ -39,10 +40,13 @@ def source_settings(path: Path, **changed: Any) -> SourceSettings:
 class Inbox:
     """Moves the clock, reads, settles and commits as the loop would."""
 
-    def __init__(self, path: Path, *, max_record_bytes: int = 1_000, **settings: Any) -> None:
+    def __init__(
+        self, path: Path, *, max_record_bytes: int = 1_000, watcher: Watcher | None = None, **settings: Any
+    ) -> None:
         self.path = path
         self.settings = source_settings(path, **settings)
         self.max_record_bytes = max_record_bytes
+        self.watcher = watcher
         self.now = 0.0
         self.rows: dict[int, dict[str, Any]] = {}
         self.numbers = 0
@@ -66,6 +70,7 @@ class Inbox:
             clock=self.wall,
             pending=self.is_pending,
             notice=lambda event, values: self.events.append((event, values)),
+            watcher=self.watcher,
             stopwatch=lambda: 0.0,
         )
 

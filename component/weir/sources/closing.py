@@ -88,6 +88,17 @@ class Closing:
                 still.append(retired)
         self._inventory.retired = still
 
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether nothing waits for time to pass: until a file changes, another scan would find nothing."""
+        files = self._inventory
+        at_work = files.line or files.again or files.goals or files.unverified or files.expected or files.retired
+        to_finish = self._remover.owes_sync or self.forgotten or files.due
+        if at_work or to_finish or files.is_in_doubt or len(files.fresh):
+            return False
+        keeps = self._settings.on_done == "keep"
+        return (keeps or not len(files.rest)) and all(keeps and file.is_at_ease for file in files.live.values())
+
     def _is_done(self, file: Watched) -> bool:
         if file.queued or file.unread or not file.accounted:
             return False

@@ -15,6 +15,7 @@ from typing import Final
 from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
+from weir.sources.alert import Alert, Watcher
 from weir.sources.closing import Closing, Pending
 from weir.sources.copies import Taken
 from weir.sources.formats import choose, is_compressed
@@ -28,6 +29,7 @@ from weir.sources.taking import Turn, take
 from weir.sources.watched import Over, Watched
 
 SCAN_SECONDS: Final = 0.5  # between two scans, at least
+SLOW_SCAN_SECONDS: Final = 10.0  # where nothing waits for time to pass, and an alert would tell of a change
 SCAN_SHARE: Final = 50  # and so many times as long as a scan took: 2 % of the time
 SLICE: Final = 1_000  # directory entries a call looks at
 RECALL_WEIGHT: Final = 16  # opening a file costs as much as so many entries
@@ -53,6 +55,7 @@ class DirectorySource:
         clock: Callable[[], float],
         pending: Pending,
         notice: Notice,
+        watcher: Watcher | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Take what is known of the directory's files from earlier; nothing is opened yet."""
@@ -75,8 +78,8 @@ class DirectorySource:
         self._folder: Folder | None = None
         self._walk: Iterator[Seen | None] | None = None
         self._spent = 0.0
-        self._next_scan = 0.0
-        self._finish_at = 0.0
+        self._next_scan = self._soon = self._finish_at = 0.0
+        self._alert = Alert(watcher, self._hurry)
         self._held_by: str | None = None
         self._turn: Watched | None = None
         self._late_bytes = 0
@@ -101,8 +104,15 @@ class DirectorySource:
         if going_on:
             return now
         self._walk = None
-        self._next_scan = now + max(SCAN_SECONDS, SCAN_SHARE * self._spent)
+        self._next_scan = self._soon = now + max(SCAN_SECONDS, SCAN_SHARE * self._spent)
+        quiet = self._held_by is None and self._turn is None and self._closing.is_quiet
+        if quiet and self._alert.set():
+            self._next_scan = max(self._soon, now + SLOW_SCAN_SECONDS)
         return self._due(now)
+
+    def _hurry(self) -> None:
+        """Scan as soon as a directory that changes is scanned."""
+        self._next_scan = self._soon
 
     def _due(self, now: float) -> float:
         if not self._files.unverified:
@@ -122,6 +132,7 @@ class DirectorySource:
             return
         self._close_folder()
         self._folder = folder
+        self._alert.begin(folder.fd)
         self._files.begin_scan()
         self._walk = walk(folder, self._wanted, self._files.wants)
 
@@ -374,6 +385,7 @@ class DirectorySource:
         self._turn = None
         self._walk = None
         self._files.close()
+        self._alert.close()
         self._close_folder()
 
     def _close_folder(self) -> None:

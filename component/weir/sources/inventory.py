@@ -270,6 +270,11 @@ class Inventory:
         self.was_shown, self._is_bare = True, not self._found
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Tell whether the last scan showed no file, or one that could not be looked at or read."""
+        return self._is_bare or bool(self._hidden or self._failed)
+
+    @property
     def are_all_missing(self) -> bool:
         """Tell whether files are to be read, and the last scan did not show any."""
         return self._is_bare and bool(self.goals or len(self.fresh) or self.expected)

@@ -104,6 +104,12 @@ class Watched:
         """Tell whether every byte that was taken is accounted for."""
         return self.position.position >= self.read_to and not self.position.beyond and self.long is None
 
+    @property
+    def is_at_ease(self) -> bool:
+        """Tell whether all of it is read and nothing is to be done with it until it changes."""
+        busy = self.queued or self.absent or self.parted or self.unread or self.long is not None
+        return not busy and bool(self.position.format) and (self.size, self.mtime) == self.tried
+
     def look(self, size: int, mtime: int, now: float) -> None:
         """Note how the file looks now."""
         if size < self.size:

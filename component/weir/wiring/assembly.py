@@ -77,6 +77,7 @@ def source_maker(settings: Settings, inbox: Inbox, notice: Notice, message_bytes
             clock=time,
             pending=store.holds,
             notice=lambda event, fields: notice(event, stream=name, **fields),
+            watcher=inbox,
         )
 
     return make
