@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from benchmarks.disk import Disk, disk
-from benchmarks.figures import Figure
+from benchmarks.figures import RATIO, Figure
 from benchmarks.gateway import PIPE, Gateway
 from benchmarks.processes import TIMEOUT_SECONDS
 from benchmarks.work import Work
@@ -102,17 +102,22 @@ class _Flash:
         figures: list[Figure] = []
         for records in _COMMITTED:
             found = [self._hold(records) for _ in range(self._rounds)]
+            told = [all_told for *_, all_told in found]
             name = f"link down, {records:,} records a commit"
             aim = "at most 2.6" if records >= _ENOUGH else ""
             figures += [
-                Figure(FLASH, f"{name}: against the payload", "x", [held for held, _ in found], aim),
-                Figure(FLASH, f"{name}: to drain it", "x", [drained for _, drained in found], "at most 0.5"),
+                Figure(FLASH, f"{name}: against the payload", "x", [held for held, *_ in found], aim),
+                Figure(FLASH, f"{name}: to drain it", "x", [drained for _, drained, _ in found], "at most 0.5"),
+                Figure(FLASH, f"{name}: the device against storeBytesWritten", RATIO, told),
             ]
             self._work.say(f"{FLASH}: {name}: {found[-1][0]:.2f} x payload, {found[-1][1]:.2f} x to drain")
         return figures
 
-    def _hold(self, records: int) -> tuple[float, float]:
-        """Take records from a pipe while there is no broker, and then drain them; give what that wrote, by payload."""
+    def _hold(self, records: int) -> tuple[float, float, float]:
+        """Take records from a pipe while there is no broker, and then drain them; give what that wrote, by payload.
+
+        Give also how much it was all together by what the status says.
+        """
         with self._gateway({}) as gateway:
             given = records * self._commits
             before = self._disk.bytes_written()
@@ -128,7 +133,8 @@ class _Flash:
             gateway.drain_backlog(given)
             drained = self._disk.bytes_written() - held_after_status
             payload = given * RECORD_BYTES
-            return (held - before) / payload, drained / payload
+            told = gateway.status()["storeBytesWritten"]
+            return (held - before) / payload, drained / payload, (held - before + drained) / told
 
     def _write_by_the_second(self, gateway: Gateway, pipe: IO[bytes], records: int) -> None:
         """Write so many records at a time, each time when those before are committed."""

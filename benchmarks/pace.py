@@ -34,7 +34,12 @@ _DEFAULT = {
     "pace.bytesPerSecond": 471_859,
     "streams.telemetry.queue.maxRecords": 100_000,
 }
-_MANY = {**_DEFAULT, "streams.telemetry.batch.maxRecords": 10_000}
+# 23 whole steps, and with the topic a quarter of the bytes of a second: of the largest messages only three would fit.
+_MANY = {
+    **_DEFAULT,
+    "streams.telemetry.batch.maxRecords": 10_000,
+    "streams.telemetry.batch.maxBytes": 23 * STEP_BYTES,
+}
 _WAYS: dict[str, Mapping[str, object]] = {
     "one a message": _DEFAULT,
     "lines": _MANY,
