@@ -120,6 +120,8 @@ class _Flash:
         """
         with self._gateway({}) as gateway:
             given = records * self._commits
+            gateway.begin_empty()
+            made = gateway.status()["storeBytesWritten"]
             before = self._disk.bytes_written()
             with gateway.running(PIPE, link=False, stdin=subprocess.PIPE) as process:
                 assert process.stdin is not None  # noqa: S101 - as it was asked for
@@ -133,7 +135,7 @@ class _Flash:
             gateway.drain_backlog(given)
             drained = self._disk.bytes_written() - held_after_status
             payload = given * RECORD_BYTES
-            told = gateway.status()["storeBytesWritten"]
+            told = gateway.status()["storeBytesWritten"] - made
             return (held - before) / payload, drained / payload, (held - before + drained) / told
 
     def _write_by_the_second(self, gateway: Gateway, pipe: IO[bytes], records: int) -> None:
