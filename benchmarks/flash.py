@@ -107,7 +107,13 @@ class _Flash:
             aim = "at most 2.6" if records >= _ENOUGH else ""
             figures += [
                 Figure(FLASH, f"{name}: against the payload", "x", [held for held, *_ in found], aim),
-                Figure(FLASH, f"{name}: to drain it", "x", [drained for _, drained, _ in found], "at most 0.5"),
+                Figure(
+                    FLASH,
+                    f"{name}: to drain it",
+                    "x",
+                    [drained for _, drained, _ in found],
+                    "at most 0.5" if aim else "",
+                ),
                 Figure(FLASH, f"{name}: the device against storeBytesWritten", RATIO, told),
             ]
             self._work.say(f"{FLASH}: {name}: {found[-1][0]:.2f} x payload, {found[-1][1]:.2f} x to drain")
