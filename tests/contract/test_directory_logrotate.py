@@ -33,7 +33,7 @@ class Live(Inbox):
 
     def __init__(self, path: Path, pattern: str) -> None:
         self.read_lines: list[bytes] = []
-        super().__init__(path, pattern=pattern, settle_seconds=0.5, done_seconds=2.0)
+        super().__init__(path, pattern=pattern, settle_seconds=0.5, done_seconds=60.0)
 
     def wall(self) -> float:
         return time.time()
