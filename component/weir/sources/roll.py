@@ -125,12 +125,15 @@ class Roll:
         """Give back what belongs to nobody, once that is the larger part of the heap."""
         if self._waste < _LEAST_WASTE or 2 * self._waste < len(self._heap):
             return
-        heap = bytearray()
-        # A place at a time: the values, all of them at once and each an object, would need more than this gives back.
-        for place, begin in enumerate(self._begins):
-            self._begins[place] = len(heap)
-            heap += self._heap[begin : begin + self._sizes[place]]
-        self._heap, self._waste = heap, 0
+        # In place: a second heap beside this one would need for a moment what is to be given back.
+        end = 0
+        for place in sorted(range(len(self._begins)), key=self._begins.__getitem__):
+            begin, size = self._begins[place], self._sizes[place]
+            self._heap[end : end + size] = self._heap[begin : begin + size]
+            self._begins[place] = end
+            end += size
+        del self._heap[end:]
+        self._waste = 0
         self._free.clear()
 
     def missing(self) -> list[int]:
