@@ -11,8 +11,8 @@ import pytest
 from tests.faults.frame import LONG, Tally, Trial
 from tests.faults.shim import ALL, KILL, Board
 
-SHARDS = 16 if LONG else 4  # none takes longer than a test may
-SAMPLES = 3  # of each shard, in the short form
+SHARDS = 16 if LONG else 2  # none takes longer than a test may
+SAMPLES = 6  # of each shard, in the short form
 Begin = Callable[..., Trial]
 
 

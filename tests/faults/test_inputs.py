@@ -18,7 +18,7 @@ from tests.faults.corpus import json_cases, json_documents, naughty_strings
 from tests.faults.frame import LONG
 
 PREFIX = "telemetry/gateway"
-SWAPS = 50_000 if LONG else 5_000
+SWAPS = 50_000 if LONG else 3_000
 SECRET = b"what another user's file holds"
 LONGEST_NAME = 255
 # No JSON, and yet no record of it is bad: an array that ends between two elements, or zero bytes at the end.
