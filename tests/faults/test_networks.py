@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -67,6 +68,15 @@ class Network:
         _run(f"ip link set {self.ours} {'down' if vanish else 'up'}")
 
 
+def sweep() -> None:
+    """Take away the namespaces that tests which were killed have left; their cables go with them."""
+    for line in run_tool("ip", "netns", "list").stdout.splitlines():
+        name = line.split()[0]
+        number = name.removeprefix("weir")
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            _run(f"ip netns del {name}")
+
+
 def _run(command: str) -> str:
     try:
         done = run_tool(*command.split())
@@ -81,6 +91,8 @@ def network() -> Iterator[Network]:
     if os.geteuid():
         pytest.skip("SKIP: only root makes network namespaces")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            sweep()
         if why := network.make():
             pytest.skip(f"SKIP: no network namespace with a cable here: {why}")
         yield network
