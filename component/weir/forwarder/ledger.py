@@ -249,9 +249,8 @@ class Ledger:
         """Tell whether it is time for a commit."""
         if self.failing:
             return False
-        if now.monotonic >= self._last_commit + self.settings.state.commit_seconds:
-            return True
-        if self.sent_and_settled >= self.settings.state.commit_records:
+        state = self.settings.state
+        if now.monotonic >= self._last_commit + state.commit_seconds or self.sent_and_settled >= state.commit_records:
             return True
         return any(self._pressing(stream, now) for stream in self.streams)
 
