@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.disks import Disk, Loop, Memory, run
 from tests.faults.frame import LONG, Tally, Trial
-from tests.faults.shim import AFTER, BEFORE, DATA, SYNC, Board
+from tests.faults.shim import AFTER, ALL, BEFORE, DATA, SYNC, Board
 from tests.faults.test_crash import begin_counted, calls_of_a_life
 from tests.faults.test_power import come_up_again
 from tests.faults.workload import BOUND, Document
@@ -24,11 +24,13 @@ from tests.faults.workload import BOUND, Document
 Begin = Callable[..., Trial]
 SMALL = 20 << 20
 SHARDS = 8 if LONG else 1
-EIO = {
-    "write fails": (BEFORE, DATA),
-    "write is made and fails": (AFTER, DATA),
-    "sync fails": (BEFORE, SYNC),
-    "sync is made and fails": (AFTER, SYNC),
+ERRORS = {
+    "EIO (write fails)": (BEFORE, DATA, errno.EIO),
+    "EIO (write is made and fails)": (AFTER, DATA, errno.EIO),
+    "EIO (sync fails)": (BEFORE, SYNC, errno.EIO),
+    "EIO (sync is made and fails)": (AFTER, SYNC, errno.EIO),
+    "EIO (file is not made, moved or removed)": (BEFORE, ALL & ~DATA, errno.EIO),
+    "ENOSPC (write fails)": (BEFORE, DATA, errno.ENOSPC),
 }
 
 
@@ -75,14 +77,14 @@ def test_a_full_disk_still_counts_and_shrinks(begin: Begin, make_disk: Callable[
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@pytest.mark.parametrize("how", EIO)
+@pytest.mark.parametrize("how", ERRORS)
 def test_an_error_at_a_call_is_got_over_without_a_restart(begin: Begin, board: Board, how: str, shard: int) -> None:
-    tally = Tally(f"EIO ({how})")
-    (action, only), struck = EIO[how], 0
+    tally = Tally(how)
+    (action, only, error), struck = ERRORS[how], 0
     calls = range(1 + shard, calls_of_a_life(begin, board, only) + 1, SHARDS) if LONG else (2, 14)
     for at in calls:
         trial = begin_counted(begin, board)
-        board.arm(at, action, only=only)
+        board.arm(at, action, only=only, error=error)
         trial.start()
         process = trial.forwarder.process
         for step in trial.steps:
