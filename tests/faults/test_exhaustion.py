@@ -19,7 +19,7 @@ from tests.faults.guard import Guard, message
 MOST_MEMORY = 500 << 20  # of addresses: what is mapped of the interpreter and the client library counts too
 MEMBER = gzip.compress(bytes(16 << 20))
 MEMBERS = 256 if LONG else 20  # 4 GiB, or 320 MiB, which with what it has anyway is too much
-LARGEST = (200 if LONG else 32) << 20  # of a message
+LARGEST = (64 if LONG else 32) << 20  # of a message: the client library holds the whole of it
 FORMATS = ["lines", "jsonl", "csv", "json", "file"]
 
 
