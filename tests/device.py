@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 from tests.broker import Broker
 from tests.conditions import DEADLINE_SECONDS, eventually
+from weir.store import seals
 
 TOPIC = "telemetry/gateway/telemetry"
 
@@ -146,3 +148,13 @@ def environment() -> dict[str, str]:
     foreign = ("AWS_", "WEIR_", "GG_", "PYTHONDONTWRITEBYTECODE")  # the last: an installed Weir starts from bytecode
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def change(device: Device, statement: str, *values: object) -> None:
+    """Change a state as a bug of ours would do it: with checksums that are right."""
+    with sqlite3.connect(device.state / "weir.db") as database:
+        seals.teach(database)
+        database.execute(statement, values)
+        for table in ("stream", "loss"):
+            seals.seal(database, table)
+    database.close()

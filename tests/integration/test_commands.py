@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import termios
@@ -21,8 +20,7 @@ import pytest
 from tests.broker import Broker
 from tests.certificates import make_certificates
 from tests.conditions import eventually
-from tests.device import Device, environment
-from weir.store import seals
+from tests.device import Device, change, environment
 
 BACKLOG = 3_000
 
@@ -189,16 +187,6 @@ def test_with_no_state_everything_is_zero_and_nothing_is_made(tmp_path: Path) ->
     assert "nothing was dropped" in device.ask("losses").stdout
     assert device.ask("status", "--verify").returncode == 0
     assert not device.state.exists()
-
-
-def change(device: Device, statement: str, *values: object) -> None:
-    """Change a state as a bug of ours would do it: with checksums that are right."""
-    with sqlite3.connect(device.state / "weir.db") as database:
-        seals.teach(database)
-        database.execute(statement, values)
-        for table in ("stream", "loss"):
-            seals.seal(database, table)
-    database.close()
 
 
 def test_a_broken_law_is_told_with_its_exit_code(device: Device) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tests.broker import Broker
 from tests.certificates import Certificates
 from tests.component import ComponentDevice
 from tests.conditions import eventually
-from tests.device import Device
+from tests.device import Device, change
 from tests.nucleus import KINDS, NucleusStandIn
 
 SECONDS = 90  # some causes have to last half a minute before anybody is told, or before all is said to be well
@@ -175,17 +174,12 @@ def test_counters_that_do_not_add_up_until_they_do(make: Make) -> None:
     device = make()
     write(device, "a.jsonl", 20)
 
-    def falsify(by: int) -> None:
-        with sqlite3.connect(device.state / "weir.db") as database:
-            database.execute("UPDATE stream SET delivered = delivered + ?", (by,))
-        database.close()
-
     assert device.run("--once") == 0
-    falsify(1)
+    change(device, "UPDATE stream SET delivered = delivered + 1")
     device.start()
     eventually(lambda: "event=degraded reason=lawBroken " in device.log(), what="it is told")
     device.terminate()
-    falsify(-1)
+    change(device, "UPDATE stream SET delivered = delivered - 1")
     device.start()
     document = device.until(lambda document: document["state"] == "online")
     assert (reasons(document), document["records"]["delivered"]) == ([], 20)
