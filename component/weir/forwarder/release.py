@@ -1,6 +1,6 @@
 """Releasing: while the gate is open and the pace allows, queue -> message -> transport.
 
-Owns whose turn it is and why nothing goes. Decides through `core.gate` and `core.pacing`; knows nothing of outcomes.
+Owns what goes and why nothing does. Decides through `core.gate` and `core.pacing`; knows nothing of outcomes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from weir.forwarder.batches import Batches, Carriage, Draft, Unsent, too_large
 from weir.forwarder.beside import Beside
 from weir.forwarder.returns import refuse
 from weir.forwarder.stream import Stream
+from weir.forwarder.turns import Turns
 from weir.forwarder.window import DELIVERED, HANDED_OVER, UNCONFIRMED, Run, Window, message
 
 HELD_BYTES = 4 << 20  # the most bytes of records that batches keep in memory while they are out
-LOWEST_EVERY = 16  # so often the lowest priority that waits has its turn
 
 
 class Releaser:
@@ -47,7 +47,7 @@ class Releaser:
         self._beside = beside
         self._wall = wall
         self._monotonic = monotonic
-        self._turn = 0
+        self._turns = Turns()
         self.linger_until: float | None = None  # a message that is not full goes then (monotonic s)
         self._others = False  # operations that are not ours were at the client when the gate was looked at
 
@@ -81,16 +81,18 @@ class Releaser:
         self.linger_until = None
         if self.held_by is None:
             self._beside.release(lambda length: self._holds(gate, length))
-        while self.held_by is None and (turn := self._next(streams)) is not None:
-            if released >= room:
+            self._turns.begin(stream for stream in streams if self._next_of(stream) is not None)
+        while self.held_by is None and (stream := self._turns.next()) is not None:
+            span = self._next_of(stream)
+            if span is None:
+                self._turns.has_no_more(stream)
+            elif released >= room:
                 self.held_by = "commit"
-                break
-            stream, span = turn
-            if stream.batches is not None:
+            elif stream.batches is not None:
                 released += self._release_batch(stream, gate, room - released)
             else:
-                # A stream that is alone need not be asked whether it is its turn for every record.
-                released += self._release(stream, span, gate, room - released if len(streams) == 1 and not alone else 1)
+                most = room - released if self._turns.is_one_left and not alone else 1
+                released += self._release(stream, span, gate, most)
             if alone and released:
                 self.held_by = "inFlight"
         return released
@@ -111,7 +113,7 @@ class Releaser:
             if records:
                 stream.line.take_run(span, records)
                 released += self._publish(run, records)
-        self._turn += released
+        self._turns.went(released)
         return released
 
     def _admitted(self, run: Run, records: range, gate: Opening) -> int:
@@ -233,7 +235,7 @@ class Releaser:
         qos, at, outcome = stream.settings.qos, self._monotonic(), self._outcome(stream.settings.qos)
         carried = [(Run(stream, span, qos, at, outcome), low, high) for span, low, high in draft.slices]
         sent = message(carried, length + self._transport.operation_bytes)
-        self._turn += 1
+        self._turns.went(1)
         try:
             operation = self._transport.publish(draft.topic, draft.payload, qos)
         except Refused as error:
@@ -243,18 +245,7 @@ class Releaser:
         stream.books.published(1, length)
         return draft.records
 
-    # -- whose turn it is ---------------------------------------------------------------------------------------------
-
-    def _next(self, streams: list[Stream]) -> tuple[Stream, Span] | None:
-        """Choose whose turn it is: the highest priority, those of one priority in turns, now and then the lowest."""
-        waiting = [(stream, span) for stream in streams if (span := self._next_of(stream)) is not None]
-        if len(waiting) <= 1:
-            return waiting[0] if waiting else None
-        round_, step = divmod(self._turn, LOWEST_EVERY)
-        choose, cursor = (min, round_) if step == LOWEST_EVERY - 1 else (max, self._turn - round_)
-        priority = choose(stream.settings.priority for stream, _ in waiting)
-        equals = [turn for turn in waiting if turn[0].settings.priority == priority]
-        return equals[cursor % len(equals)]
+    # -- what is next, and when ---------------------------------------------------------------------------------------
 
     def _next_of(self, stream: Stream) -> Span | None:
         span = stream.queue.next()
