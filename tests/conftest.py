@@ -1,14 +1,17 @@
-"""What tests of every kind may ask for: certificates, a broker, and a service that gives out credentials."""
+"""What tests of every kind may ask for: certificates, a broker, a device, and a service that gives out credentials."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.broker import Broker
 from tests.certificates import Certificates, make_certificates
+from tests.device import Device
+from tests.observer import Observer
 from tests.token_exchange import TokenExchangeService, token_exchange_service
 
 # How long an example takes says something of the machine and of what else it does, not of what is tested.
@@ -54,3 +57,17 @@ def service() -> Iterator[TokenExchangeService]:
     """Give a token exchange service that answers as it should."""
     with token_exchange_service() as service:
         yield service
+
+
+@pytest.fixture
+def observer(broker: Broker) -> Observer:
+    """Give an observer that is subscribed before anything else connects."""
+    return broker.observe()
+
+
+@pytest.fixture
+def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
+    """Give a device with a configuration for this broker."""
+    device = Device(tmp_path, broker)
+    yield device
+    device.close()

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.broker import Broker, Observer
+from tests.broker import Observer
 from tests.checker import Verdict
 from tests.conditions import eventually
 from tests.device import Device
@@ -24,18 +21,6 @@ SECRET = b"what another user's file holds"
 LONGEST_NAME = 255
 # No JSON, and yet no record of it is bad: an array that ends between two elements, or zero bytes at the end.
 NOTHING_LOST = re.compile(rb"\xef\xbb\xbf|\[([^\[\]{},][^\[\]{}]*,)?\s*|[^\0]*\0+")
-
-
-@pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
 
 
 def put(device: Device, name: str, lines: list[bytes]) -> None:

@@ -56,11 +56,6 @@ def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device.close()
 
 
-@pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
-
-
 def put(device: Device) -> list[bytes]:
     """Put all records into the inbox at once."""
     records = [f'{{"n":{number},"pad":"'.encode().ljust(RECORD_BYTES - 2, b"x") + b'"}' for number in range(RECORDS)]

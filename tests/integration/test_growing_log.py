@@ -29,13 +29,6 @@ def devices(tmp_path: Path, broker: Broker) -> Iterator[dict[str, Device]]:
         device.close()
 
 
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
-
-
 def rhythm() -> Iterator[float]:
     """Give the pauses of a writer for about a minute: mostly a second, at times a burst, at times a long silence."""
     left = DURATION_SECONDS

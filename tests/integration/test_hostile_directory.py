@@ -41,18 +41,6 @@ class Unprivileged(Device):
 
 
 @pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
-
-
-@pytest.fixture
 def unprivileged(tmp_path: Path, broker: Broker) -> Iterator[Device]:
     device = Unprivileged(tmp_path, broker)
     yield device

@@ -11,25 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.broker import Broker, Observer
 from tests.conditions import eventually
 from tests.device import TOPIC, Device, environment
 
 PLACES = ("Zürich", "São Tomé", "東京", "Οία", "Київ", "القاهرة", "🛰 Ny-Ålesund", "back\\slash", 'quo"te', "plain")
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
-
-
-@pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
 
 
 def measurements() -> Iterator[tuple[str, Any]]:

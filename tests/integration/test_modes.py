@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -31,13 +29,6 @@ def observer(broker: Broker) -> Observer:
     observer = broker.observe()
     broker.kill()
     return observer
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
 
 
 def begin(device: Device, feed: Feed, mode: int, records: list[bytes] | None = None) -> subprocess.Popen[bytes]:

@@ -36,18 +36,6 @@ CANARY = "canary-4711-in-every-record"
 SHELL_WORDS = ("$(touch naughty)", "`touch naughty`", "; touch naughty", "' ; touch naughty '", '"; touch naughty; "')
 
 
-@pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
-
-
 # -- the network ------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,18 +19,6 @@ from tests.conditions import DEADLINE_SECONDS, eventually
 from tests.device import Device, environment
 
 LINE_BYTES = 128  # a divisor of every size that a pipe is read in: no read ends inside of a line
-
-
-@pytest.fixture
-def observer(broker: Broker) -> Observer:
-    return broker.observe()
-
-
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker) -> Iterator[Device]:
-    device = Device(tmp_path, broker)
-    yield device
-    device.close()
 
 
 def lines(count: int, word: str = "reading") -> list[bytes]:

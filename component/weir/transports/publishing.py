@@ -2,7 +2,7 @@
 
 Owns what stands for one operation until its outcome, and by which of two ways it is made. Knows nothing of when a
 connection is up. The client's public call makes a future with its lock and a closure for every message; on a gateway
-that is a third of all the work of a message, in the thread that must also carry the packets. Below it lies a call that
+that is much of the work of a message, in the thread that must also carry the packets. Below it lies a call that
 takes one callback. It is not public and may change with any release, so it is used with the releases that it was
 checked with, and with any other the public one is.
 """
