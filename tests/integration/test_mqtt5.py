@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -15,16 +12,16 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.answering import answering_broker
 from tests.broker import Broker
-from tests.certificates import Certificates, Identity
+from tests.certificates import Certificates
 from tests.conditions import eventually
+from tests.contract.bench_steps import TOPIC, delivered, heard, publish, start
 from tests.contract.mqtt5_bench import Mqtt5Bench
 from weir.core.errors import NotTaken, Refused, RefusedByBroker
 from weir.core.events import Closed, Connected, ConnectFailed, Interrupted
-from weir.core.ports import Statistics
+from weir.core.ports import Operation, Statistics
 from weir.transports.answers import InDoubt
 from weir.transports.mqtt5 import Mqtt5Transport
 
-TOPIC = "telemetry/gw-17/vitals"
 FORBIDDEN = "secret/gw-17"
 NEVER_SECONDS = 60  # a pause of the client's own that no test waits for
 Make = Callable[..., Mqtt5Bench]
@@ -57,46 +54,6 @@ def make_broker(tmp_path: Path, certificates: Certificates) -> Iterator[Callable
     yield make_one
     for broker in made:
         broker.close()
-
-
-def start(bench: Mqtt5Bench) -> Mqtt5Bench:
-    bench.transport.start()
-    bench.until(lambda: heard(bench, Connected), "connected")
-    return bench
-
-
-def heard(bench: Mqtt5Bench, kind: type) -> list[Any]:
-    return [event for event in list(bench.events) if isinstance(event, kind)]
-
-
-def publish(bench: Mqtt5Bench, *payloads: bytes, topic: str = TOPIC) -> list[Future[Any]]:
-    return [bench.transport.publish(topic, payload, 1) for payload in payloads]
-
-
-def delivered(futures: list[Future[Any]]) -> bool:
-    return all(future.done() and future.exception() is None for future in futures)
-
-
-def client_threads() -> set[str]:
-    """Give the ids of the threads that serve connections of the client library."""
-    found = set()
-    for thread in Path("/proc/self/task").iterdir():
-        try:
-            name = (thread / "comm").read_text()
-        except OSError:
-            continue  # it ended while we looked
-        if name.startswith("AwsEventLoop"):
-            found.add(thread.name)
-    return found
-
-
-def test_everything_arrives_in_order_byte_for_byte(make: Make) -> None:
-    bench = start(make())
-    payloads = [b"%d:" % number + bytes(range(256)) * (number % 5) for number in range(3_000)] + [b"x" * 120_000, b""]
-    futures = publish(bench, *payloads)
-    bench.until(lambda: len(bench.received()) == len(payloads), "all are there")
-    assert [message.payload for message in bench.received()] == payloads
-    bench.until(lambda: delivered(futures), "all are answered")
 
 
 def test_a_message_carries_the_id_of_its_record_as_a_user_property(make: Make, broker: Broker) -> None:
@@ -139,7 +96,7 @@ def test_an_operation_is_as_large_as_the_client_says_and_never_larger_than_the_p
     assert at_once.incomplete_bytes <= len(TOPIC) + length + bench.transport.operation_bytes
 
 
-def hurt(bench: Mqtt5Bench, number: int) -> list[Future[Any]]:
+def hurt(bench: Mqtt5Bench, number: int) -> list[Operation]:
     """Kill the broker with 50 messages in flight, and start it again; give what became of them."""
     bench.broker.freeze()
     futures = publish(bench, *[b"%d-%d" % (number, message) for message in range(50)])
@@ -217,16 +174,6 @@ def test_a_broker_that_refuses_the_connection_is_told_with_its_code(
     )
 
 
-def test_who_takes_the_client_id_interrupts_and_gives_it_back(make: Make) -> None:
-    first = start(make())
-    second = start(make())
-    first.until(lambda: heard(first, Interrupted), "the first was thrown out")
-    second.transport.close(5)
-    first.until(lambda: isinstance(first.events[-1], Connected), "it is back")
-    futures = publish(first, b"a")
-    first.until(lambda: delivered(futures), "it delivers")
-
-
 def test_an_object_that_waits_for_its_own_next_attempt_is_given_up_at_once(make: Make, broker: Broker) -> None:
     bench = start(make(reconnect_min_seconds=NEVER_SECONDS, reconnect_max_seconds=NEVER_SECONDS))
     broker.kill()
@@ -253,74 +200,11 @@ def test_what_a_replaced_object_held_fails_only_after_it_is_closed(make: Make, b
     broker.freeze()
     order: list[object] = []
     for future in publish(bench, b"1", b"2"):
+        assert isinstance(future, Future)
         future.add_done_callback(lambda _: order.append(list(heard(bench, Closed))))
     bench.transport.replace()
     eventually(lambda: len(order) == 2, what="both fail")
     assert order == [[Closed(1)], [Closed(1)]]
-
-
-def test_a_first_attempt_that_hangs_can_be_given_up(make: Make, broker: Broker) -> None:
-    bench = make()
-    broker.freeze()
-    bench.transport.start()
-    bench.transport.replace()
-    bench.turn()
-    bench.ahead = 11
-    bench.turn()
-    assert heard(bench, Closed) == [Closed(1)]
-    broker.thaw()
-    bench.until(lambda: heard(bench, Connected), "the next one is up")
-    futures = publish(bench, b"new")
-    bench.until(lambda: delivered(futures), "it delivers")
-    assert heard(bench, Closed) == [Closed(1)]
-    assert {event.generation for event in heard(bench, Connected)} == {2}
-
-
-def test_one_native_thread_serves_a_connection_and_ends_with_it(make: Make) -> None:
-    before = client_threads()
-    bench = start(make())
-    assert len(client_threads() - before) == 1
-    bench.transport.replace()
-    bench.until(lambda: len(heard(bench, Connected)) == 2, "the next one is up")
-    assert len(client_threads() - before) == 1
-    bench.transport.close(5)
-    eventually(lambda: not client_threads() - before, what="the thread ended")
-
-
-def test_close_leaves_no_attempt_behind(make: Make, broker: Broker) -> None:
-    before = client_threads()
-    bench = make()
-    broker.freeze()
-    bench.transport.start()
-    began = time.monotonic()
-    bench.transport.close(0.5)
-    assert time.monotonic() - began < 5
-    broker.thaw()
-    eventually(lambda: not client_threads() - before, what="whatever came of the attempt has ended")
-
-
-def test_a_client_whose_certificate_is_refused_is_told_so_and_takes_a_new_one(
-    make: Make, tmp_path: Path, certificates: Certificates
-) -> None:
-    ours = Identity(str(tmp_path / "device.pem"), str(tmp_path / "device.key"))
-    exchange(ours, certificates.stranger)
-    bench = make(certificate=ours.certificate, private_key=ours.key)
-    bench.transport.start()
-    bench.until(lambda: heard(bench, ConnectFailed), "it was refused")
-    assert "certificate" in heard(bench, ConnectFailed)[0].reason
-    exchange(ours, certificates.client)
-    bench.until(lambda: heard(bench, Connected), "the new one is accepted")
-
-
-def test_a_missing_key_is_named_and_waited_for(make: Make, tmp_path: Path, certificates: Certificates) -> None:
-    ours = Identity(str(tmp_path / "device.pem"), str(tmp_path / "device.key"))
-    exchange(ours, certificates.client)
-    Path(ours.key).unlink()
-    bench = make(certificate=ours.certificate, private_key=ours.key)
-    bench.transport.start()
-    assert bench.events == [ConnectFailed(1, f"No such file or directory: {ours.key}")]
-    exchange(ours, certificates.client)
-    bench.until(lambda: heard(bench, Connected), "it connects once it is there")
 
 
 @pytest.mark.parametrize(
@@ -374,11 +258,6 @@ def test_a_broker_that_ends_the_connection_is_told_with_its_code(make: Make, cer
         bench.until(lambda: heard(bench, Interrupted), "it is told")
         assert heard(bench, Interrupted)[0].reason == "the broker ended the connection: 0x8e session taken over"
         bench.transport.close(5)
-
-
-def exchange(old: Identity, new: Identity) -> None:
-    shutil.copy(new.certificate, old.certificate)
-    shutil.copy(new.key, old.key)
 
 
 def test_the_name_is_that_of_the_setting(make: Make) -> None:

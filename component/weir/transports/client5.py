@@ -18,7 +18,7 @@ All callbacks of one object come from one native thread. `leave` and everything 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from enum import IntEnum
 from functools import partial
@@ -26,6 +26,7 @@ from time import monotonic
 from typing import Any
 
 from awscrt import mqtt5
+from awscrt.exceptions import AwsCrtError
 
 from weir.core.errors import Refused
 from weir.core.events import Connected, ConnectFailed, Interrupted
@@ -52,16 +53,17 @@ SEEN_SECONDS = 0.05  # after so long the client's statistics count what was hand
 
 
 class Client5:
-    """An object that is, or will be, connected; `attach` gives it the library's own."""
+    """Fulfils `succession.ConnectionObject`; `make` makes the library's object, whose callbacks are ours."""
 
-    def __init__(self, generation: int, post: Post, settled: Settled) -> None:
+    def __init__(self, generation: int, post: Post, settled: Settled, make: Callable[[Client5], mqtt5.Client]) -> None:
         """Speak of itself as of this generation."""
         self.up = False
         self.was_up = False
-        self.fell = False  # an attempt failed, and it was never up
+        self._fell = False  # an attempt failed, and it was never up
         self._generation = generation
         self._post = post
         self._settled = settled
+        self._make = make
         self._answers = Answers()
         self._native: mqtt5.Client | None = None
         self._largest: int | None = None  # the largest packet that the broker takes, in bytes
@@ -80,10 +82,24 @@ class Client5:
         """Give the library's object, for whoever shares it."""
         return self._native
 
-    def attach(self, native: mqtt5.Client) -> None:
-        """Take the library's object and let it connect."""
-        self._native = native
-        native.start()
+    @property
+    def gave_up(self) -> bool:
+        """Tell whether an attempt failed that need not be repeated by this very object, as the library would do."""
+        return self._fell and self.holds_nothing
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Tell whether it would be missed by nobody."""
+        return self.statistics().incomplete == 0
+
+    def try_to_connect(self) -> None:
+        """Begin; what came of it is posted, also where it could not even begin."""
+        try:
+            self._native = self._make(self)
+            self._native.start()
+        except (OSError, ValueError, RuntimeError, AwsCrtError) as error:  # the files, as they are now, do not do
+            self._fell = True
+            self._say(ConnectFailed(self._generation, reason(error)))
 
     def publish(self, topic: str, payload: bytes, qos: int, record_id: bytes | None) -> Future[Any]:
         """Hand over one message. Raises `Refused`."""
@@ -132,11 +148,6 @@ class Client5:
             now.unacked_operation_size,
         )
 
-    @property
-    def holds_nothing(self) -> bool:
-        """Tell whether it would be missed by nobody."""
-        return self.statistics().incomplete == 0
-
     def leave(self, *, politely: bool = False) -> Future[None]:
         """Stop for good; the future resolves, always without an error, once it can send no more.
 
@@ -172,8 +183,8 @@ class Client5:
         fault, self._fault = self._fault, None
         why = fault or _refusal(data) or reason(data.exception)
         turned_away = fault is None and name_of(data.exception) in TURNED_AWAY
-        self.fell = not self.was_up  # first: the loop looks as soon as it is told
-        if self.fell or fault is not None or data.connack_packet is not None:
+        self._fell = not self.was_up  # first: the loop looks as soon as it is told
+        if self._fell or fault is not None or data.connack_packet is not None:
             self._say(ConnectFailed(self._generation, why, turned_away))
 
     def interrupted(self, data: mqtt5.LifecycleDisconnectData) -> None:

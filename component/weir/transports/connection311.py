@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from awscrt import http, io, mqtt
+from awscrt import io, mqtt
 
 from weir.core.settings import ConnectionSettings
+from weir.transports import network
 from weir.transports.approach import Opening
-
-
-def new_bootstrap() -> io.ClientBootstrap:
-    """Start the native threads, which end with the last object that needs them."""
-    group = io.EventLoopGroup(1)  # one connection is served by one thread; a second one brings nothing
-    return io.ClientBootstrap(group, io.DefaultHostResolver(group))
 
 
 def new_connection(
@@ -32,9 +27,6 @@ def new_connection(
     clean_session: bool = False,
 ) -> mqtt.Connection:
     """Make one; the callbacks are the client's own, called by its threads."""
-    proxy = http.HttpProxyOptions(settings.proxy_host, settings.proxy_port) if settings.proxy_host else None
-    socket = io.SocketOptions()
-    socket.connect_timeout_ms = settings.ping_timeout_seconds * 1000  # how long an answer may take on this link
     # The client's own operation timeout stays off: it keeps some 160 bytes for every operation until the time is up,
     # acknowledged or not, and an operation that it gives up on may be at the broker all the same.
     return mqtt.Connection(
@@ -49,8 +41,8 @@ def new_connection(
         reconnect_max_timeout_secs=settings.reconnect_max_seconds,
         keep_alive_secs=settings.keep_alive_seconds,
         ping_timeout_ms=settings.ping_timeout_seconds * 1000,
-        socket_options=socket,
-        proxy_options=proxy,
+        socket_options=network.socket_options(settings),
+        proxy_options=network.proxy_options(settings),
         on_connection_success=on_success,
         on_connection_interrupted=on_interrupted,
         on_connection_closed=on_closed,

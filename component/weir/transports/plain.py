@@ -10,7 +10,7 @@ from collections.abc import Callable
 from awscrt import io, mqtt
 
 from weir.core.settings import ConnectionSettings
-from weir.transports import connection311
+from weir.transports import connection311, network
 from weir.transports.mutual_tls import MutualTls
 
 AT_MOST_ONCE, AT_LEAST_ONCE = mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE
@@ -37,7 +37,7 @@ def new_connection(
     return connection311.new_connection(
         settings,
         MutualTls(settings).opening(lambda _why: None),
-        connection311.new_bootstrap(),
+        network.new_bootstrap(),
         client_id=settings.client_id,
         on_success=on_success,
         on_interrupted=on_interrupted,
