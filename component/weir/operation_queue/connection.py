@@ -1,14 +1,15 @@
 """What the queue needs of a connection, and what it wants to hear of it.
 
 Owns the port that `awscrt.mqtt.Connection` fulfils as it is, and the relay for the news of it. Nothing native is
-imported here, and nothing here connects, disconnects or replaces anything.
+imported here unless the program has done so, and nothing here connects, disconnects or replaces anything.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from weir.core.ports import Statistics
 
@@ -46,6 +47,29 @@ class Connection(Protocol):
 
     def get_stats(self) -> ClientStatistics:
         """Read the statistics."""
+
+
+class Handed(Protocol):
+    """What stands for an operation at the client: a future, or what is asked as one. Asked once it is done."""
+
+    def cancelled(self) -> bool: ...
+
+    def exception(self) -> BaseException | None: ...
+
+    def result(self) -> Any: ...  # noqa: ANN401 - the client's
+
+
+# Publishes, and calls the last argument with what it gives, once that has an outcome.
+ShortWay: TypeAlias = Callable[[str, bytes | str, Any, bool, Callable[[Any], None]], Handed]
+
+
+def short_way(connection: Connection) -> ShortWay | None:
+    """Give a way to publish without a future, which is cheaper; None where the client is none that has one."""
+    if "awscrt.mqtt" not in sys.modules:  # then it is not a connection of it
+        return None
+    from weir.transports import publishing  # noqa: PLC0415 - only here is the native library sure to be there
+
+    return publishing.short_way(connection)
 
 
 def statistics(connection: Connection) -> Statistics:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections import deque
-from concurrent.futures import Future
-from typing import Any
+
+from weir.operation_queue.connection import Handed
 
 _NEVER = 1 << 60
 
@@ -20,14 +20,14 @@ class Inbox:
     """Outcomes in order of arrival. `settled` and `wake` may be called by any thread."""
 
     def __init__(self) -> None:
-        self._items: deque[Future[Any]] = deque()
+        self._items: deque[Handed] = deque()
         self._threshold = _NEVER  # ring when so many are there
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def settled(self, future: Future[Any]) -> None:
+    def settled(self, handed: Handed) -> None:
         """Take the outcome of an operation."""
         items = self._items
-        items.append(future)
+        items.append(handed)
         if len(items) >= self._threshold:
             self._threshold = _NEVER  # once is enough: the worker needs a moment to come, and acks come meanwhile
             self._bell.put(None)
@@ -36,12 +36,12 @@ class Inbox:
         """Make the worker's next wait, or the one it is in, return at once."""
         self._bell.put(None)
 
-    def take(self) -> list[Future[Any]]:
+    def take(self) -> list[Handed]:
         """Take every outcome that is there."""
         take = self._items.popleft
         return [take() for _ in range(len(self._items))]
 
-    def listed(self) -> list[Future[Any]]:
+    def listed(self) -> list[Handed]:
         """List the outcomes that are there; for other threads, to which a moment sooner or later is the same."""
         try:
             return list(self._items)

@@ -33,8 +33,9 @@ class MqttOperationQueue:
     """Holds publish, subscribe and unsubscribe operations, and hands them to a connection as fast as it can take them.
 
     Every method may be called by any thread, callbacks included; none by a signal handler. The queue uses the
-    connection's three operations and its statistics, nothing else: it never connects, disconnects or replaces it, and
-    several queues, service clients and the program itself may use one connection together.
+    connection's three operations and its statistics, nothing else (a publish on awscrt's own connection goes by a
+    cheaper call to the same effect): it never connects, disconnects or replaces it, and several queues, service
+    clients and the program itself may use one connection together.
 
     The front of the queue is where the next operation is taken from; an index counts from there, and 0 is the front.
     """

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from weir.core.gate import GateLimits, Opening, Outstanding, opening
 from weir.core.ports import Statistics
-from weir.operation_queue.connection import Connection, statistics
+from weir.operation_queue.connection import Connection, short_way, statistics
 from weir.operation_queue.inbox import Inbox
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Sharing:
     def __init__(self, connection: Connection) -> None:
         """Begin with nothing out."""
         self.connection = connection
+        self.publish = short_way(connection)
         self.turn = threading.Lock()
         self.ours = Outstanding()
         self.leaked = NOTHING

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 from weir.core.gate import OTHERS_LOOK_SECONDS, GateLimits, LeakWatch, Opening, Outstanding
 from weir.operation_queue.books import Books, Ended
 from weir.operation_queue.callbacks import Callbacks, call, call_each
-from weir.operation_queue.connection import ConnectionEvents
+from weir.operation_queue.connection import ConnectionEvents, Handed
 from weir.operation_queue.inbox import Inbox
-from weir.operation_queue.operations import Operation
+from weir.operation_queue.operations import Operation, Publish
 from weir.operation_queue.sharing import NOTHING, Member, Sharing
 
 GATHER_SECONDS = 0.005
@@ -70,7 +70,7 @@ class Worker:
         self._events = events
         self._watch = LeakWatch(leak_after_seconds)
         self._told_leak = NOTHING
-        self._out: dict[Future[Any], Operation] = {}
+        self._out: dict[Handed, Operation] = {}
         self._others = False  # operations that are not ours were at the client at the last look
         self._looks = 0  # since something last moved
 
@@ -110,14 +110,15 @@ class Worker:
 
     # -- settle -------------------------------------------------------------------------------------------------------
 
-    def _settle(self, futures: list[Future[Any]]) -> tuple[Iterable[Outcome], Ended, Outstanding]:
+    def _settle(self, futures: list[Handed]) -> tuple[Iterable[Outcome], Ended, Outstanding]:
         if not futures:
             return (), _NONE_ENDED, _NONE
         operations = [*map(self._out.pop, futures)]
         back = _sum(operations)
         try:
             answers = [future.result() for future in futures]
-        except Exception:  # noqa: BLE001 - at least one failed
+        except Exception as error:  # noqa: BLE001 - at least one failed
+            error.with_traceback(None)  # who keeps the error would keep this frame, and all that came back in it
             return *_one_by_one(operations, futures), back
         acknowledged = back.acknowledged_operations
         ended = (acknowledged, back.operations - acknowledged, 0)
@@ -172,15 +173,22 @@ class Worker:
         return shared.open(self, now, self._limits)
 
     def _hand_over(self, batch: list[Operation]) -> None:
-        connection, out, settled = self._shared.connection, self._out, self._settled
+        publish, out, settled = self._shared.publish, self._out, self._settled
         for operation in batch:
-            try:
-                future = operation.hand_to(connection)
-            except Exception as error:  # noqa: BLE001 - the client refused it in the call itself: an outcome too
-                future = Future()
-                future.set_exception(error)
-            out[future] = operation
-            future.add_done_callback(settled)
+            if publish is None or type(operation) is not Publish:
+                self._hand_over_one(operation)
+            else:
+                handed = publish(operation.topic, operation.payload, operation.qos, operation.retain, settled)
+                out[handed] = operation
+
+    def _hand_over_one(self, operation: Operation) -> None:
+        try:
+            future = operation.hand_to(self._shared.connection)
+        except Exception as error:  # noqa: BLE001 - the client refused it in the call itself: an outcome too
+            future = Future()
+            future.set_exception(error)
+        self._out[future] = operation
+        future.add_done_callback(self._settled)
 
     def _closed(self) -> str | None:
         """Say why nothing may go, whatever the gate says."""
@@ -237,7 +245,7 @@ _NONE = Outstanding()
 _NONE_ENDED: Ended = (0, 0, 0)
 
 
-def _one_by_one(operations: list[Operation], futures: list[Future[Any]]) -> tuple[list[Outcome], Ended]:
+def _one_by_one(operations: list[Operation], futures: list[Handed]) -> tuple[list[Outcome], Ended]:
     """Look at each outcome by itself; nothing is raised, for what was raised would hold the frames it came through."""
     outcomes: list[Outcome] = []
     acknowledged = failed = 0
