@@ -46,10 +46,10 @@ def publicly(connection: mqtt.Connection, *publish: Any) -> Future[Any]:
 
 
 @pytest.mark.parametrize("publish", [shortly, publicly])
-@pytest.mark.parametrize("payload", [b"bytes", "text \N{SNOWMAN}"])
+@pytest.mark.parametrize("payload", [b"bytes", bytearray(b"more"), "text \N{SNOWMAN}"])
 @pytest.mark.parametrize("qos", [AT_MOST_ONCE, AT_LEAST_ONCE, mqtt5.QoS.AT_LEAST_ONCE])
 def test_both_ways_send_the_same_and_have_the_same_answer(
-    line: Line, broker: Broker, publish: Ask, payload: bytes | str, qos: mqtt.QoS
+    line: Line, broker: Broker, publish: Ask, payload: bytes | bytearray | str, qos: mqtt.QoS
 ) -> None:
     observer = broker.observe()
     done = publish(line.connection, "some/topic", payload, qos, KEEP_NOT)
@@ -59,7 +59,7 @@ def test_both_ways_send_the_same_and_have_the_same_answer(
     answer = done.result()
     assert list(answer) == ["packet_id"]
     assert answer["packet_id"] > 0
-    sent = payload if isinstance(payload, bytes) else payload.encode()
+    sent = payload.encode() if isinstance(payload, str) else bytes(payload)
     assert [(message.topic, message.payload) for message in observer.wait_for(1)] == [("some/topic", sent)]
 
 

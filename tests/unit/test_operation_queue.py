@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -48,6 +49,11 @@ def test_a_setting_that_makes_no_sense_is_refused_in_words(settings: dict[str, A
 
 def test_what_a_queue_shows_of_an_operation_is_not_its_payload() -> None:
     assert "secret" not in repr(Publish("topic", b"secret", 1))
+
+
+def test_an_operation_is_as_large_as_the_client_counts_it_whatever_its_payload_is_made_of() -> None:
+    payloads: list[bytes | bytearray | str] = [b"abc", bytearray(b"abc"), "abc", "\N{SNOWMAN}"]
+    assert [Publish("topic", payload, 1).size for payload in payloads] == [4 + 5 + 3] * 4
 
 
 # -- a full queue -----------------------------------------------------------------------------------------------------
@@ -204,6 +210,38 @@ def test_callbacks_come_from_one_thread_and_sent_before_acknowledged(
 
 
 # -- start and stop ---------------------------------------------------------------------------------------------------
+
+
+def workers() -> int:
+    return sum(thread.name == "weir-operation-queue" for thread in threading.enumerate())
+
+
+def start_together(queue: MqttOperationQueue, count: int) -> None:
+    together = threading.Barrier(count)
+
+    def start_it() -> None:
+        together.wait(DEADLINE_SECONDS)
+        queue.start()
+
+    starters = [threading.Thread(target=start_it) for _ in range(count)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+
+
+def test_many_threads_that_start_a_queue_start_it_once(connection: FakeConnection) -> None:
+    before = workers()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that they meet
+    try:
+        for _ in range(20):
+            queue = MqttOperationQueue(connection=connection)
+            start_together(queue, 8)
+            assert workers() == before + 1
+            queue.stop(DEADLINE_SECONDS)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_stop_says_what_was_left_and_a_start_goes_on(connection: FakeConnection, started: list[Told]) -> None:

@@ -60,7 +60,7 @@ class Handed(Protocol):
 
 
 # Publishes, and calls the last argument with what it gives, once that has an outcome.
-ShortWay: TypeAlias = Callable[[str, bytes | str, Any, bool, Callable[[Any], None]], Handed]
+ShortWay: TypeAlias = Callable[[str, bytes | bytearray | str, Any, bool, Callable[[Any], None]], Handed]
 
 
 def short_way(connection: Connection) -> ShortWay | None:

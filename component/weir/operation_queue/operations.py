@@ -40,14 +40,14 @@ class Operation(ABC):
 class Publish(Operation):
     """Publish to `topic`. `qos` is the client's own value, as `awscrt.mqtt.QoS.AT_LEAST_ONCE`."""
 
-    payload: bytes | str = field(repr=False)
+    payload: bytes | bytearray | str = field(repr=False)
     qos: int
     retain: bool = False
     note: object = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         payload = self.payload
-        length = len(payload) if isinstance(payload, bytes) else len(payload.encode())
+        length = len(payload.encode()) if isinstance(payload, str) else len(payload)
         self.size = PUBLISH_BYTES + len(self.topic.encode()) + length
         self.acknowledged = self.qos > 0
 

@@ -113,10 +113,11 @@ class MqttOperationQueue:
             self._books, shared, limits, callbacks=self._callbacks, events=events, leak_after_seconds=leak_after_seconds
         )
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()  # so that two threads that start it start one worker
 
     # -- what goes in -------------------------------------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes | str, qos: int, *, retain: bool = False) -> Publish:
+    def publish(self, topic: str, payload: bytes | bytearray | str, qos: int, *, retain: bool = False) -> Publish:
         """Add a publish where the mode says; `qos` is the client's own value, as `mqtt.QoS.AT_LEAST_ONCE`.
 
         Raises QueueFull in modes 4 and 5. A topic or size that the client refuses comes to `on_failed`.
@@ -221,16 +222,17 @@ class MqttOperationQueue:
         May follow a stop: what waited goes on, and outcomes that came meanwhile are told. Raises RuntimeError while a
         stop is not over, because a callback has not come back or other operations may still end in time.
         """
-        thread, worker = self._thread, self._worker
-        if thread is not None and thread.is_alive():
-            if worker.stop is not None:
-                raise RuntimeError("the queue is still stopping; call stop again to wait for it")
-            return
-        worker.stop = None
-        if self._events is not None:
-            self._events.tell(worker.inbox.wake)
-        self._thread = threading.Thread(target=worker.run, name="weir-operation-queue", daemon=True)
-        self._thread.start()
+        worker = self._worker
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                if worker.stop is not None:
+                    raise RuntimeError("the queue is still stopping; call stop again to wait for it")
+                return
+            worker.stop = None
+            if self._events is not None:
+                self._events.tell(worker.inbox.wake)
+            self._thread = threading.Thread(target=worker.run, name="weir-operation-queue", daemon=True)
+            self._thread.start()
 
     def stop(self, timeout_seconds: float = 2.0, *, drain: bool = False) -> Left:
         """Hand nothing more over, wait at most so many seconds for what is at the client, and say what was left.
@@ -238,8 +240,10 @@ class MqttOperationQueue:
         With `drain` what waits still goes as long as there is time. What was left waiting stays in the queue; what is
         outstanding may still come about, which is told after the next start. Called by a callback it cannot wait.
         """
-        thread, worker = self._thread, self._worker
-        worker.stop = Stop(time.monotonic() + timeout_seconds, drain)
+        worker = self._worker
+        with self._starting:
+            thread = self._thread
+            worker.stop = Stop(time.monotonic() + timeout_seconds, drain)
         worker.inbox.wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_seconds + _GRACE_SECONDS)

@@ -35,7 +35,7 @@ class Mqtt5Connection:
     def __init__(self, client: mqtt5.Client) -> None:
         self.client = client
 
-    def publish(self, topic: str, payload: bytes | str, qos: int, retain: bool) -> tuple[Future[Any], int]:  # noqa: FBT001 - as the port has it
+    def publish(self, topic: str, payload: bytes | bytearray | str, qos: int, retain: bool) -> tuple[Future[Any], int]:  # noqa: FBT001 - as the port has it
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS(qos), retain=retain)
         return _judged(self.client.publish(packet), lambda done: [done.puback.reason_code]), 0
 

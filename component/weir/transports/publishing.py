@@ -24,7 +24,7 @@ from weir.core.ports import Operation, Settled
 from weir.transports.reasons import name_of, reason
 
 Publish: TypeAlias = Callable[[mqtt.Connection, str, bytes, int, Settled], Operation]
-ShortWay: TypeAlias = Callable[[str, bytes | str, Any, bool, Settled], "Published | Future[Any]"]
+ShortWay: TypeAlias = Callable[[str, bytes | bytearray | str, Any, bool, Settled], "Published | Future[Any]"]
 
 # The releases whose call takes (binding, topic, payload, QoS, retain, callback(packet id, error code)).
 KNOWN = frozenset({"0.36.1"})
@@ -94,7 +94,7 @@ def short_way(connection: object, release: str = awscrt.__version__) -> ShortWay
 def _hand_over(  # noqa: PLR0917 - as the client has it
     connection: mqtt.Connection,
     topic: str,
-    payload: bytes | str,
+    payload: bytes | bytearray | str,
     qos: int,
     retain: bool,  # noqa: FBT001 - as the client has it
     published: Published,
@@ -119,7 +119,7 @@ def _directly(connection: mqtt.Connection, topic: str, payload: bytes, qos: int,
 def _shortly(  # noqa: PLR0917 - as the client has it
     connection: mqtt.Connection,
     topic: str,
-    payload: bytes | str,
+    payload: bytes | bytearray | str,
     qos: mqtt.QoS,
     retain: bool,  # noqa: FBT001 - as the client has it
     settled: Settled,
