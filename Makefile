@@ -40,8 +40,8 @@ faults: setup ## every fault in its long form (up to an hour), and one table
 	@code=0; FAULTS=long FAULTS_TABLE=$(CURDIR)/build/faults.jsonl $(PYTHON_BIN) -m pytest -n $(WORKERS) \
 	  --dist worksteal -rs tests/faults || code=$$?; $(PYTHON_BIN) -m tests.faults.table build/faults.jsonl || code=1; exit $$code
 
-bench: setup ## the figures, each a ratio
-	@$(PYTHON_BIN) -m benchmarks
+bench: setup ## measure all figures (about an hour) and remake their tables and plot in docs/
+	@$(PYTHON_BIN) -m benchmarks --write
 
 artifacts: setup ## what a Greengrass deployment needs: wheels for both architectures, recipe, bill of materials
 	@$(PYTHON_BIN) -m scripts.artifacts

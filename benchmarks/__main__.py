@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +16,7 @@ from benchmarks import figures, flash, idle, pace, page, peers, plot, scale, sur
 from benchmarks.figures import Figure
 from benchmarks.large import LARGE, large
 from benchmarks.operation_queue import OPERATION_QUEUE, operation_queue
-from benchmarks.work import FULL, LONG, QUICK, Missing, Sizes, Work
+from benchmarks.work import FULL, QUICK, Missing, Sizes, Work
 from tests.certificates import make_certificates
 
 BENCHMARKS: dict[str, Callable[[Work], list[Figure]]] = {
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = arguments.benchmarks or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))} (there are {', '.join(BENCHMARKS)})")
-    sizes = QUICK if arguments.quick else LONG if arguments.long else FULL
+    sizes = QUICK if arguments.quick else FULL
     sizes = sizes._replace(rounds=arguments.rounds or sizes.rounds)
     with tempfile.TemporaryDirectory(prefix="weir-") as directory:
         return _measure_all(Path(directory), names, sizes, arguments)
@@ -57,7 +58,12 @@ def _measure_all(directory: Path, names: Sequence[str], sizes: Sizes, arguments:
         except Missing as missing:
             print(f"SKIP {name}: {missing}\n", flush=True)
             continue
-        except (RuntimeError, OSError, AssertionError) as error:  # the others are worth having all the same
+        except (
+            RuntimeError,
+            OSError,
+            AssertionError,
+            subprocess.SubprocessError,
+        ) as error:  # the others are worth having all the same
             print(f"FAILED {name}: {error}\n", flush=True)
             failed = True
             continue
@@ -73,7 +79,7 @@ def _measure_all(directory: Path, names: Sequence[str], sizes: Sizes, arguments:
 
 def _about(name: str, arguments: argparse.Namespace, on: str, skipped: Sequence[str]) -> str:
     more = [f"--rounds {arguments.rounds}"] if arguments.rounds else []
-    more += ["--long"] if arguments.long else []
+    more += ["--quick"] if arguments.quick else []
     words = " ".join([".venv/bin/python -m benchmarks", name, *more])
     day = time.strftime("%Y-%m-%d", time.gmtime())
     load = f"load {os.getloadavg()[0]:.1f}"
@@ -85,11 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and print tables.")
     known = ", ".join(BENCHMARKS)
     parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=f"one of {known} (default: all)")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="little of everything: does it run?")
-    size.add_argument("--long", action="store_true", help=f"backlogs up to {LONG.backlog:,} records")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"how many rounds (default: {FULL.rounds})")
-    parser.add_argument("--write", action="store_true", help="put tables and plot into docs/ too")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--quick", action="store_true", help="little of everything: does it run?")
+    kind.add_argument("--write", action="store_true", help="put tables and plot into docs/ too")
     return parser
 
 

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +28,9 @@ NO_LIMIT = 1 << 40  # bytes; one of the two limits must be a number
 PIPE = ("--stdin", "--queue-mode", 4, "--queue-limit", "none", "--set", f"streams.telemetry.queue.maxBytes={NO_LIMIT}")
 
 _LOOK_AGAIN_SECONDS = 0.2
-LINES = {"streams.telemetry.batch.maxRecords": 500}
+_TELL_AGAIN_SECONDS = 10.0
+BATCH = 500  # records a message
+LINES = {"streams.telemetry.batch.maxRecords": BATCH}
 GZIP = {**LINES, "streams.telemetry.batch.compression": "gzip"}
 # A pace that nothing reaches: compression is dense where there is a pace, and fast where there is none.
 GZIP_DENSE = {**GZIP, "pace.publishesPerSecond": 100_000}
@@ -89,7 +91,7 @@ class Gateway:
         for file in other.state.glob("weir.db*"):
             shutil.copy2(file, self.state)
 
-    def fill(self, input_file: Path, records: int, end: signal.Signals) -> float:
+    def fill(self, input_file: Path, records: int, end: signal.Signals, say: Callable[[str], None]) -> float:
         """Take a backlog from a pipe while there is no broker, and end in this way; give the peak memory in MiB."""
         with (
             input_file.open("rb") as file,
@@ -97,7 +99,11 @@ class Gateway:
             self.running(PIPE, link=False, stdin=producer.stdout) as process,
         ):
             deadline = time.monotonic() + TIMEOUT_SECONDS
-            while self.status()["records"]["pending"] < records:
+            told = time.monotonic()
+            while (pending := self.status()["records"]["pending"]) < records:
+                if time.monotonic() > told + _TELL_AGAIN_SECONDS:
+                    told = time.monotonic()
+                    say(f"  {pending:,} of {records:,} records are stored")
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the backlog did not come in:\n{self._log()}")
                 time.sleep(_LOOK_AGAIN_SECONDS)

@@ -22,9 +22,9 @@ _RUN_SECONDS_A_RECORD = 0.5e-6  # so long at most it drains before it is ended: 
 
 
 def large(work: Work) -> list[Figure]:
-    """Measure with a backlog of the largest size."""
+    """Measure with a large backlog."""
     with work.broker(LARGE) as broker:
-        return _Large(work.directory / f"{LARGE}-work", broker, work.sizes.backlog).measure(work.sizes.rounds, work.say)
+        return _Large(work.directory / f"{LARGE}-work", broker, work.sizes.stored).measure(work.sizes.rounds, work.say)
 
 
 class _Large:
@@ -44,7 +44,7 @@ class _Large:
     def measure(self, rounds: int, say: Callable[[str], None]) -> list[Figure]:
         """Fill the store, start and end again and again, ask for the status, and at last drain all that is left."""
         write_records(self._input, self._records)
-        filling = self._full.fill(self._input, self._records, signal.SIGKILL)
+        filling = self._full.fill(self._input, self._records, signal.SIGKILL, say)
         self._input.unlink()
         say(f"{LARGE}: the store has {self._records:,} records")
         self._measure_starts(rounds)

@@ -1,9 +1,13 @@
 """Other ways to send the lines of a file at QoS 1, on the same broker: how fast, and how much of it arrives.
 
-The rate is that of a whole process, from its start to its end, since not all of them tell more; nobody subscribes while
-it runs. Only a bridge has no end: it is timed by a subscriber, and stands beside the bare client with one. What arrives
-is counted afterwards, in runs of their own: undisturbed, and with a SIGKILL when a third has arrived. Weir and the
-bridge are then started again, since they have something to go on from.
+The fast ones send all of the file, or their start would be most of what is timed; those with one record a message that
+are no faster than the bare client send its head. Each stands beside the bare client with the same number of messages in
+the same round. The time is that of a whole process, from its start to its end, since not all of them tell more, and a
+rate is of the records that the broker has taken by its own count: not all of them deliver what they are given. Only a
+bridge has no end: it is timed by a subscriber, and stands beside the bare client with one.
+
+What arrives when there is a SIGKILL after a third is counted in runs of their own. Weir and the bridge are then started
+again, since they have something to go on from.
 """
 
 from __future__ import annotations
@@ -11,37 +15,73 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import peer_tools
 from benchmarks.bridge import bridged
 from benchmarks.figures import RATIO, Figure, ratios
-from benchmarks.gateway import LINES, Gateway, end_process
-from benchmarks.interleaved import CEILING, Way, ceiling, interleaved
+from benchmarks.gateway import BATCH, LINES, Gateway, end_process
+from benchmarks.interleaved import Way, ceiling, interleaved
 from benchmarks.peer_tools import Peer
-from benchmarks.processes import ROOT, TIMEOUT_SECONDS, Run, environment
+from benchmarks.processes import ROOT, TIMEOUT_SECONDS, environment
+from benchmarks.taken import EVERY_SECOND, Taken
 from benchmarks.work import Missing, Work
 from benchmarks.workload import write_records
 from tests.broker import Broker
 from tests.observer import Observer
 
 PEERS = "peers"
-WEIR, WEIR_BATCHES = "Weir, one record a message", "Weir, 500 records a message"
-BRIDGE, WATCHED = "mosquitto bridge (with a subscriber)", "the bare client (with a subscriber)"
+WEIR, WEIR_BATCHES, BRIDGE = "Weir, one record a message", "Weir, 500 records a message", "mosquitto bridge"
+ALL, HEAD, WATCHED = "all records", "the head", "the head, with a subscriber"  # what the bare client is given
+_KILLED = "arrived after a SIGKILL in the middle"
 _QUIET_SECONDS = 5.0  # nothing more arrives after so long
-_TOOLS = (peer_tools.mosquitto_pub, peer_tools.mqttjs, peer_tools.paho, peer_tools.aiomqtt)
+_AIMS = {WEIR_BATCHES: "ahead of every other", WEIR: "ahead of paho-mqtt, aiomqtt and the bridge"}
+_FAST = (peer_tools.mosquitto_pub, peer_tools.mqttjs)
+_SLOW = (peer_tools.paho, peer_tools.aiomqtt)
+
+
+class Sent(NamedTuple):
+    """What became of the records that a program was given."""
+
+    given: int
+    arrived: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Give records a second, of those that arrived."""
+        return self.arrived / self.seconds
+
+    @property
+    def per_cent(self) -> float:
+        """Give how many of them arrived."""
+        return 100 * self.arrived / self.given
+
+
+class Given:
+    """Records in a file, alone in its directory."""
+
+    def __init__(self, inbox: Path, records: int) -> None:
+        inbox.mkdir()
+        self.inbox, self.file, self.records = inbox, inbox / "records.jsonl", records
+        write_records(self.file, records)
+
+
+Whole = Callable[[Path, Given], None]  # the life of a program that sends what it is given, in a directory for it
+Killed = Callable[[Path, Observer, str], None]  # the same with a SIGKILL when a third has come to the observer
 
 
 def measure(work: Work) -> list[Figure]:
-    """Measure rates in one interleaved run, and then what arrives."""
-    found = list(_peers(work))
-    with work.broker(PEERS) as broker:
-        return _Peers(work, broker, found).measure()
+    """Measure rates in one interleaved run, and then what arrives after a SIGKILL."""
+    fast, slow = list(_found(work, _FAST)), list(_found(work, _SLOW))
+    with work.broker(PEERS, EVERY_SECOND) as broker:
+        return _Peers(work, broker, fast, slow).measure()
 
 
-def _peers(work: Work) -> Iterable[Peer]:
-    for tool in _TOOLS:
+def _found(work: Work, tools: Iterable[Callable[[], Peer]]) -> Iterator[Peer]:
+    for tool in tools:
         try:
             yield tool()
         except Missing as missing:
@@ -49,52 +89,70 @@ def _peers(work: Work) -> Iterable[Peer]:
 
 
 class _Peers:
-    def __init__(self, work: Work, broker: Broker, peers: list[Peer]) -> None:
+    def __init__(self, work: Work, broker: Broker, fast: list[Peer], slow: list[Peer]) -> None:
         self._work = work
         self._broker = broker
-        self._peers = peers
-        self._records = work.sizes.records
-        self._inbox = work.directory / f"{PEERS}-inbox"
-        self._inbox.mkdir()
-        self._file = self._inbox / "records.jsonl"
-        write_records(self._file, self._records)
+        self._taken = Taken(broker)
+        self._fast, self._slow = fast, slow
+        self._all = Given(work.directory / "all", work.sizes.batched)
+        self._head = Given(work.directory / "head", work.sizes.records)  # records are the same, only fewer
         self._topics = 0
 
     def measure(self) -> list[Figure]:
-        ways: dict[str, Way[float]] = {
-            CEILING: self._whole(lambda place: ceiling(self._broker, self._records)(place).whole_seconds),
-            WEIR: self._whole(lambda place: self._weir(place, {}).whole_seconds),
-            WEIR_BATCHES: self._whole(lambda place: self._weir(place, LINES).whole_seconds),
-            **{peer.name: self._whole(self._seconds_of(peer)) for peer in self._peers},
+        on_all = {
+            ALL: self._bare,
+            WEIR_BATCHES: self._weir(LINES),
+            **{peer.name: self._peer(peer) for peer in self._fast},
         }
-        rates = interleaved(self._work, PEERS, ways, _told) | self._watched_rates()
-        figures = [Figure(PEERS, "the bare client, a second", "1/s", rates[CEILING])]
-        for name, values in rates.items():
-            if name not in {CEILING, WATCHED}:
-                against = rates[WATCHED if name == BRIDGE else CEILING]
-                figures.append(Figure(PEERS, f"{name}: rate", RATIO, ratios(values, against)))
-        return figures + self._arrivals()
+        on_head = {HEAD: self._bare, WEIR: self._weir({}), **{peer.name: self._peer(peer) for peer in self._slow}}
+        ways = {name: self._timed(whole, self._all) for name, whole in on_all.items()}
+        ways |= {name: self._timed(whole, self._head) for name, whole in on_head.items()}
+        sent = interleaved(self._work, PEERS, ways, _told) | self._watched()
+        beside = dict.fromkeys(on_all, ALL) | dict.fromkeys(on_head, HEAD) | {BRIDGE: WATCHED}
+        killed = self._killed()
+        bare = [
+            Figure(PEERS, f"the bare client, {name}: a second", "1/s", _rates(sent[name]))
+            for name in (ALL, HEAD, WATCHED)
+            if name in sent
+        ]
+        ours = [name for name in sent if name not in {ALL, HEAD, WATCHED}]
+        return [*bare, *(figure for name in ours for figure in _figures(name, sent[name], sent[beside[name]], killed))]
 
-    def _whole(self, seconds: Callable[[Path], float]) -> Way[float]:
-        return lambda place: self._records / seconds(place)
+    # -- rates --------------------------------------------------------------------------------------------------------
 
-    def _weir(self, place: Path, settings: Mapping[str, object]) -> Run:
-        return Gateway(place, self._broker, settings=settings).drain_directory(self._inbox, self._records)
-
-    def _seconds_of(self, peer: Peer) -> Callable[[Path], float]:
-        def seconds(place: Path) -> float:
+    def _timed(self, whole: Whole, given: Given) -> Way[Sent]:
+        def way(place: Path) -> Sent:
             begun = time.monotonic()
-            process = self._start(peer, "telemetry/peer", place)
-            if process.wait(TIMEOUT_SECONDS):
-                raise RuntimeError(f"{peer.name}: {(place / 'log').read_text(errors='replace')}")
-            return time.monotonic() - begun
+            whole(place, given)
+            seconds = time.monotonic() - begun
+            return Sent(given.records, self._taken.more(), seconds)
 
-        return seconds
+        return way
 
-    def _start(self, peer: Peer, topic: str, place: Path) -> subprocess.Popen[bytes]:
+    def _bare(self, place: Path, given: Given) -> None:
+        ceiling(self._broker, given.records)(place)
+
+    def _weir(self, settings: Mapping[str, object]) -> Whole:
+        def whole(place: Path, given: Given) -> None:
+            Gateway(place, self._broker, settings=settings).drain_directory(given.inbox, given.records)
+
+        return whole
+
+    def _peer(self, peer: Peer) -> Whole:
+        def whole(place: Path, given: Given) -> None:
+            process = self._start(peer, "telemetry/peer", given.file, place)
+            try:
+                if process.wait(TIMEOUT_SECONDS):
+                    raise RuntimeError(f"{peer.name}: {(place / 'log').read_text(errors='replace')}")
+            finally:
+                end_process(process, signal.SIGKILL)
+
+        return whole
+
+    def _start(self, peer: Peer, topic: str, file: Path, place: Path) -> subprocess.Popen[bytes]:
         with (place / "log").open("wb") as log:
             return subprocess.Popen(
-                peer.command(self._broker, topic, self._file),
+                peer.command(self._broker, topic, file),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -104,21 +162,22 @@ class _Peers:
 
     # -- with a subscriber --------------------------------------------------------------------------------------------
 
-    def _watched_rates(self) -> dict[str, list[float]]:
+    def _watched(self) -> dict[str, list[Sent]]:
+        records = self._head.records
         with self._work.broker("watched") as broker:
             observer = broker.observe()  # one for all: the broker keeps what comes for one that has gone
 
-            def bare(place: Path) -> float:
+            def bare(place: Path) -> Sent:
                 observer.messages.clear()
-                return self._records / ceiling(broker, self._records)(place).whole_seconds
+                return Sent(records, records, ceiling(broker, records)(place).whole_seconds)
 
-            def bridge(place: Path) -> float:
+            def bridge(place: Path) -> Sent:
                 observer.messages.clear()
                 with bridged(place, broker) as bridge:
                     begun = time.monotonic()
-                    bridge.feed("telemetry/peer", self._file).wait(TIMEOUT_SECONDS)
-                    arrived, last = self._arrived(observer)
-                    return arrived / (last - begun)
+                    bridge.feed("telemetry/peer", self._head.file).wait(TIMEOUT_SECONDS)
+                    last = _wait_for_rest(observer, records)
+                    return Sent(records, _different(observer), last - begun)
 
             try:
                 return interleaved(self._work, f"{PEERS}, with a subscriber", {WATCHED: bare, BRIDGE: bridge}, _told)
@@ -126,84 +185,87 @@ class _Peers:
                 self._work.skip(f"{PEERS}: {missing}")
                 return {}
 
-    def _observed(self) -> tuple[Observer, str]:
-        self._topics += 1
-        topic = f"telemetry/peer-{self._topics}"
-        return self._broker.observe(topic), topic
+    # -- what arrives after a SIGKILL ---------------------------------------------------------------------------------
 
-    def _arrived(self, observer: Observer, most: int | None = None) -> tuple[int, float]:
-        """Wait until all is there, or nothing more comes; give how many different ones, and when the last one came."""
-        count, last = 0, time.monotonic()
-        while count < (most or self._records) and time.monotonic() < last + _QUIET_SECONDS:
-            time.sleep(0.02)
-            if len(observer.messages) > count:
-                count, last = len(observer.messages), time.monotonic()
-        return len({message.payload for message in observer.messages}), last
+    def _killed(self) -> dict[str, float]:
+        runs: dict[str, Killed] = {peer.name: self._kill_peer(peer) for peer in (*self._fast, *self._slow)}
+        runs |= {BRIDGE: self._kill_bridge, WEIR: self._kill_weir({}, 1), WEIR_BATCHES: self._kill_weir(LINES, BATCH)}
+        arrived: dict[str, float] = {}
+        for name, run in runs.items():
+            self._topics += 1
+            topic, place = f"telemetry/peer-{self._topics}", self._work.directory / f"killed-{self._topics}"
+            place.mkdir()
+            observer = self._broker.observe(topic)
+            try:
+                run(place, observer, topic)
+            except Missing:  # it was said where the rates were measured
+                continue
+            finally:
+                observer.close()
+            arrived[name] = 100 * _different(observer) / self._head.records
+            self._work.say(f"{PEERS}: {name}: {_KILLED}: {arrived[name]:.2f} %")
+        return arrived
 
-    # -- what arrives -------------------------------------------------------------------------------------------------
-
-    def _arrivals(self) -> list[Figure]:
-        figures: list[Figure] = []
-        for kill in (False, True):
-            how = "after a SIGKILL in the middle" if kill else "of what it was given"
-            runs = {peer.name: self._peer_run(peer, kill=kill) for peer in self._peers}
-            runs |= {BRIDGE: self._bridge_run(kill=kill), WEIR: self._weir_run(kill=kill)}
-            figures += [self._arrival(f"{name}: arrived {how}", run) for name, run in runs.items()]
-        return [figure for figure in figures if figure.values]
-
-    def _arrival(self, name: str, run: Callable[[Path, Observer, str], None]) -> Figure:
-        observer, topic = self._observed()
-        place = self._work.directory / f"arrival-{self._topics}"
-        place.mkdir()
-        try:
-            run(place, observer, topic)
-            arrived = 100 * self._arrived(observer)[0] / self._records
-            self._work.say(f"{name}: {arrived:.2f} %")
-            return Figure(PEERS, name, "%", [arrived])
-        except Missing:
-            return Figure(PEERS, name, "%", [])
-        finally:
-            observer.close()
-
-    def _wait_for_a_third(self, observer: Observer) -> None:
-        observer.wait_for(lambda: len(observer.messages) >= self._records // 3)
-
-    def _peer_run(self, peer: Peer, *, kill: bool) -> Callable[[Path, Observer, str], None]:
+    def _kill_peer(self, peer: Peer) -> Killed:
         def run(place: Path, observer: Observer, topic: str) -> None:
-            process = self._start(peer, topic, place)
-            if kill:
-                self._wait_for_a_third(observer)
+            process = self._start(peer, topic, self._head.file, place)
+            self._wait_for_a_third(observer)
+            end_process(process, signal.SIGKILL)
+            _wait_for_rest(observer)
+
+        return run
+
+    def _kill_bridge(self, place: Path, observer: Observer, topic: str) -> None:
+        with bridged(place, self._broker) as bridge:
+            feeder = bridge.feed(topic, self._head.file)
+            self._wait_for_a_third(observer)
+            bridge.kill()
+            bridge.start()  # and the feeder connects again
+            _wait_for_rest(observer)
+            end_process(feeder, signal.SIGKILL)
+
+    def _kill_weir(self, settings: Mapping[str, object], a_message: int) -> Killed:
+        def run(place: Path, observer: Observer, topic: str) -> None:
+            gateway = Gateway(place, self._broker, topic=topic, settings=settings)
+            with gateway.running(["--watch", self._head.inbox]) as process:
+                self._wait_for_a_third(observer, a_message)
                 end_process(process, signal.SIGKILL)
-            else:
-                process.wait(TIMEOUT_SECONDS)
+            with gateway.running(["--watch", self._head.inbox]):
+                _wait_for_rest(observer)
 
         return run
 
-    def _bridge_run(self, *, kill: bool) -> Callable[[Path, Observer, str], None]:
-        def run(place: Path, observer: Observer, topic: str) -> None:
-            with bridged(place, self._broker) as bridge:
-                feeder = bridge.feed(topic, self._file)
-                if kill:
-                    self._wait_for_a_third(observer)
-                    bridge.kill()
-                    bridge.start()  # and the feeder connects again
-                self._arrived(observer)
-                end_process(feeder, signal.SIGKILL)
-
-        return run
-
-    def _weir_run(self, *, kill: bool) -> Callable[[Path, Observer, str], None]:
-        def run(place: Path, observer: Observer, topic: str) -> None:
-            gateway = Gateway(place, self._broker, topic=topic)
-            if kill:
-                with gateway.running(["--watch", self._inbox]) as process:
-                    self._wait_for_a_third(observer)
-                    end_process(process, signal.SIGKILL)
-            with gateway.running(["--watch", self._inbox]):
-                self._arrived(observer, 2 * self._records if kill else None)
-
-        return run
+    def _wait_for_a_third(self, observer: Observer, a_message: int = 1) -> None:
+        third = self._head.records // 3 // a_message
+        observer.wait_for(lambda: len(observer.messages) > third)
 
 
-def _told(rate: float) -> str:
-    return f"{rate:,.0f} records a second"
+def _wait_for_rest(observer: Observer, most: int | None = None) -> float:
+    """Wait until so many messages are there, or nothing more comes; give when the last one came."""
+    count, last = 0, time.monotonic()
+    while (most is None or count < most) and time.monotonic() < last + _QUIET_SECONDS:
+        time.sleep(0.02)
+        if len(observer.messages) > count:
+            count, last = len(observer.messages), time.monotonic()
+    return last
+
+
+def _figures(name: str, sent: list[Sent], bare: list[Sent], killed: Mapping[str, float]) -> list[Figure]:
+    return [
+        Figure(PEERS, f"{name}: rate", RATIO, ratios(_rates(sent), _rates(bare)), _AIMS.get(name, "")),
+        Figure(PEERS, f"{name}: arrived of what it was given", "%", [each.per_cent for each in sent]),
+        *([Figure(PEERS, f"{name}: {_KILLED}", "%", [killed[name]])] if name in killed else []),
+    ]
+
+
+def _rates(sent: list[Sent]) -> list[float]:
+    return [each.rate for each in sent]
+
+
+def _different(observer: Observer) -> int:
+    """Count the different records, alone or as lines of larger messages."""
+    return len({line for message in list(observer.messages) for line in message.payload.split(b"\n")})
+
+
+def _told(sent: Sent) -> str:
+    return f"{sent.rate:,.0f} records a second, {sent.per_cent:.2f} % arrived"

@@ -7,13 +7,16 @@ a message the cost of the message hides that of the record.
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import RATIO, Figure, ratios
 from benchmarks.gateway import LINES, Gateway
 from benchmarks.interleaved import Way, interleaved
-from benchmarks.processes import Run
+from benchmarks.processes import Run, peak_mib
 from benchmarks.work import Work
 from benchmarks.workload import write_records
 from tests.broker import Broker
@@ -21,15 +24,22 @@ from tests.broker import Broker
 SCALE, STREAMS = "scale", "streams"
 _BACKLOGS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _REFERENCE = 1_000_000
+_DISK_BYTES_A_RECORD = 700  # the input, what is stored of it, and a copy of that
+_LOOK_AGAIN_SECONDS = 0.1
+_LOOKS = 20
+_UNHURRIED = {"pace.bytesPerSecond": 1_000_000}  # or all of a small store is gone before the broker is silent
 _STREAMS = (1, 10, 100)
 
 
 def scale(work: Work) -> list[Figure]:
     """Drain backlogs of every size up to the largest."""
-    sizes = [size for size in _BACKLOGS if size <= work.sizes.backlog]
+    sizes = list(_sizes(work))
+    names = [f"{size:,} records" for size in sizes]
     with work.broker(SCALE) as broker:
-        ways = {f"{size:,} records": _draining(work, broker, size) for size in sizes}
+        filled = [_filled(work, broker, size) for size in sizes]
+        ways = {n: _draining(broker, f, s) for n, f, s in zip(names, filled, sizes, strict=True)}
         results = interleaved(work, SCALE, ways, _cost)
+        unanswered = [_peak_unanswered(work, broker, filled[-1]) for _ in range(min(2, work.sizes.rounds))]
     compare_with = f"{min(_REFERENCE, max(sizes)):,} records"
     figures: list[Figure] = []
     for name, runs in results.items():
@@ -41,17 +51,35 @@ def scale(work: Work) -> list[Figure]:
             Figure(SCALE, f"{name}: start to first publish", "s", [run.start_seconds for run in runs], "at most 0.5"),
             Figure(SCALE, f"{name}: peak resident memory", "MiB", [r.report.peak_mib for r in runs], "at most 45"),
         ]
-    return figures
+    most = f"{names[-1]}: peak resident memory, with all in flight that may be"
+    return [*figures, Figure(SCALE, most, "MiB", unanswered, "at most 45")]
 
 
-def _draining(work: Work, broker: Broker, records: int) -> Way[Run]:
-    """Fill a store once; drain a copy of it each time."""
+def _sizes(work: Work) -> Iterator[int]:
+    for size in _BACKLOGS:
+        need = size * _DISK_BYTES_A_RECORD
+        if size > work.sizes.backlog:
+            return
+        if need > shutil.disk_usage(work.directory).free:
+            work.skip(
+                f"{SCALE}: {size:,} records need {need >> 30} GiB of disk: set TMPDIR to a directory with so much"
+            )
+            return
+        yield size
+
+
+def _filled(work: Work, broker: Broker, records: int) -> Gateway:
     filled = Gateway(work.directory / f"{SCALE}-{records}", broker)
     given = work.directory / f"{SCALE}-{records}.jsonl"
     write_records(given, records)
-    filled.fill(given, records, signal.SIGTERM)
+    filled.fill(given, records, signal.SIGTERM, work.say)
     given.unlink()
     work.say(f"{SCALE}: a store has {records:,} records")
+    return filled
+
+
+def _draining(broker: Broker, filled: Gateway, records: int) -> Way[Run]:
+    """Drain a copy each time."""
 
     def way(place: Path) -> Run:
         gateway = Gateway(place, broker, settings=LINES)
@@ -59,6 +87,35 @@ def _draining(work: Work, broker: Broker, records: int) -> Way[Run]:
         return gateway.drain_backlog(records)
 
     return way
+
+
+def _peak_unanswered(work: Work, broker: Broker, filled: Gateway) -> float:
+    """Let the broker fall silent in the middle, and give the peak memory once no more is let out."""
+    gateway = Gateway(work.directory / f"{SCALE}-unanswered", broker, settings={**LINES, **_UNHURRIED})
+    gateway.take_over(filled)
+    with gateway.draining() as process:
+        while not gateway.status()["records"]["delivered"]:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        broker.freeze()
+        try:
+            in_flight = _last_in_flight(gateway)
+            peak = peak_mib(process.pid)
+        finally:
+            broker.thaw()
+    shutil.rmtree(gateway.directory)
+    work.say(f"{SCALE}: {in_flight:,} records in flight: {peak:.1f} MiB")
+    return peak
+
+
+def _last_in_flight(gateway: Gateway) -> int:
+    """Wait until the number of records in flight rests."""
+    seen: list[int] = []
+    while len(seen) < _LOOKS or len(set(seen[-_LOOKS:])) > 1:
+        time.sleep(_LOOK_AGAIN_SECONDS)
+        seen.append(gateway.status()["records"]["inFlight"])
+    if not seen[-1]:
+        raise RuntimeError("all was delivered before the broker fell silent")
+    return seen[-1]
 
 
 def streams(work: Work) -> list[Figure]:

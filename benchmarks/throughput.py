@@ -32,7 +32,7 @@ _AIMS = {
 def messages(work: Work) -> list[Figure]:
     """Measure one record a message."""
     with work.broker(MESSAGES) as broker:
-        given = _Given(work.directory / f"{MESSAGES}-given", broker, work.sizes.records)
+        given = _Given(work, MESSAGES, broker, work.sizes.records)
         return _measured(
             work,
             MESSAGES,
@@ -44,7 +44,7 @@ def messages(work: Work) -> list[Figure]:
 def batches(work: Work) -> list[Figure]:
     """Measure 500 records a message."""
     with work.broker(BATCHES) as broker:
-        given = _Given(work.directory / f"{BATCHES}-given", broker, work.sizes.batched)
+        given = _Given(work, BATCHES, broker, work.sizes.batched)
         ways = {
             "lines from a directory": given.directory(LINES),
             "gzip 1 from a directory": given.directory(GZIP),
@@ -67,14 +67,15 @@ def _measured(work: Work, what: str, broker: Broker, ways: Mapping[str, Way[Run]
 class _Given:
     """Records in a directory and in a store, made once and forwarded again and again."""
 
-    def __init__(self, directory: Path, broker: Broker, records: int) -> None:
+    def __init__(self, work: Work, what: str, broker: Broker, records: int) -> None:
+        directory = work.directory / f"{what}-given"
         self._broker = broker
         self._records = records
         self._inbox = directory / "inbox"
         self._inbox.mkdir(parents=True)
         self._filled = Gateway(directory / "filled", broker)
         write_records(self._inbox / "records.jsonl", records)
-        self._filled.fill(self._inbox / "records.jsonl", records, signal.SIGTERM)
+        self._filled.fill(self._inbox / "records.jsonl", records, signal.SIGTERM, work.say)
 
     def directory(self, settings: Mapping[str, object]) -> Way[Run]:
         return lambda place: Gateway(place, self._broker, settings=settings).drain_directory(self._inbox, self._records)

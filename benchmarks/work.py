@@ -26,12 +26,12 @@ class Sizes(NamedTuple):
     records: int  # one a message
     batched: int  # in batches
     backlog: int  # the largest backlog
+    stored: int  # a large one, of which each start is timed
     seconds: float  # what is measured over time
 
 
-FULL = Sizes(rounds=5, records=100_000, batched=2_000_000, backlog=1_000_000, seconds=60)
-LONG = FULL._replace(backlog=10_000_000)
-QUICK = Sizes(rounds=1, records=2_000, batched=5_000, backlog=20_000, seconds=2)
+FULL = Sizes(rounds=5, records=100_000, batched=2_000_000, backlog=10_000_000, stored=1_000_000, seconds=60)
+QUICK = Sizes(rounds=1, records=2_000, batched=5_000, backlog=20_000, stored=20_000, seconds=2)
 
 
 class Work:
