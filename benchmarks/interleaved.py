@@ -69,11 +69,13 @@ def against(runs: list[Run], those: list[Run]) -> list[float]:
     return ratios((run.rate for run in runs), (run.rate for run in those))
 
 
-def compared(benchmark: str, name: str, runs: list[Run], raw: list[Run], aim: str = "") -> list[Figure]:
+def compared(
+    benchmark: str, name: str, runs: list[Run], raw: list[Run], *, aim: str = "", memory_aim: str = ""
+) -> list[Figure]:
     """Give rate and CPU of a way against the ceiling, and its memory."""
     cpu = ratios((run.cpu_micros for run in runs), (run.cpu_micros for run in raw))
     return [
         Figure(benchmark, f"{name}, rate", RATIO, against(runs, raw), aim),
         Figure(benchmark, f"{name}, CPU each", RATIO, cpu),
-        Figure(benchmark, f"{name}, peak resident memory", "MiB", [run.report.peak_mib for run in runs]),
+        Figure(benchmark, f"{name}, peak resident memory", "MiB", [run.report.peak_mib for run in runs], memory_aim),
     ]

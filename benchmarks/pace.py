@@ -1,4 +1,4 @@
-"""What gets through the limits of IoT Core for one connection, and what it costs there, on real measurements.
+"""What gets through the limits of IoT Core for one connection, and what it costs there, on real data.
 
 The pace is the default one: 90 publishes and 471,859 bytes a second. A message is billed in steps of 5 KB. Counted is
 what arrived at the broker, decompressed and line by line. The data sets are repeated to be long enough; each is several

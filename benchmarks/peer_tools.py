@@ -85,4 +85,4 @@ def _arguments(broker: Broker, topic: str, file: Path) -> list[str]:
 def _install(command: list[str], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
     if done.returncode:
-        raise Missing(f"{what} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+        raise Missing(f"{what} could not be installed (it needs the network): {done.stderr.strip().splitlines()[-1:]}")

@@ -168,11 +168,11 @@ class _Peers:
             observer = broker.observe()  # one for all: the broker keeps what comes for one that has gone
 
             def bare(place: Path) -> Sent:
-                observer.messages.clear()
+                _forget(observer)
                 return Sent(records, records, ceiling(broker, records)(place).whole_seconds)
 
             def bridge(place: Path) -> Sent:
-                observer.messages.clear()
+                _forget(observer)
                 with bridged(place, broker) as bridge:
                     begun = time.monotonic()
                     bridge.feed("telemetry/peer", self._head.file).wait(TIMEOUT_SECONDS)
@@ -238,6 +238,12 @@ class _Peers:
     def _wait_for_a_third(self, observer: Observer, a_message: int = 1) -> None:
         third = self._head.records // 3 // a_message
         observer.wait_for(lambda: len(observer.messages) > third)
+
+
+def _forget(observer: Observer) -> None:
+    """Forget what came, with what the one before has sent and is still on its way."""
+    observer.arrived()
+    observer.messages.clear()
 
 
 def _wait_for_rest(observer: Observer, most: int | None = None) -> float:
