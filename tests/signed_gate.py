@@ -1,7 +1,6 @@
 """The front of IoT Core for WebSockets, on loopback: lets pass whose opening request carries a good signature.
 
-Owns TLS, the reading of that one request and the answer 403; what passes goes on to a broker. One thread with an event
-loop serves all connections, since a TLS session must not be used by two threads.
+Owns TLS, the reading of that one request and the answer 403; what passes goes on to a broker.
 """
 
 from __future__ import annotations
@@ -9,63 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import threading
-from collections.abc import Iterator
 
 from tests import sigv4
 from tests.certificates import Certificates
+from tests.looped import LoopedServer
 
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class SignedGate:
+class SignedGate(LoopedServer):
     """The gate; `requests` are the opening requests that came, `refused` those of them that did not pass."""
 
     def __init__(self, certificates: Certificates, onward_port: int, keys: dict[str, str]) -> None:
         """Let pass who signs with one of the keys, by access key id; onward is a WebSocket listener with TLS."""
+        ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ours.load_cert_chain(certificates.server.certificate, certificates.server.key)
+        super().__init__(ours)
         self.keys = keys
         self.requests: list[sigv4.Request] = []
         self.refused: list[sigv4.Request] = []
-        self.port = 0
         self._onward_port = onward_port
-        self._ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._ours.load_cert_chain(certificates.server.certificate, certificates.server.key)
         self._theirs = ssl.create_default_context(cafile=certificates.ca)
-        self._loop = asyncio.new_event_loop()
-        self._open: set[asyncio.StreamWriter] = set()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[SignedGate]:
-        """Serve for as long as the block goes on."""
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        thread.start()
-        self._call(self._begin())
-        yield self
-        self._call(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        thread.join()
-        self._loop.close()
-
-    def drop_all(self) -> None:
-        """Break off every connection there is."""
-        self._call(self._drop())
-
-    def _call(self, work: object) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)  # type: ignore[arg-type]  # they are coroutines
-
-    async def _begin(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ours)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _drop(self) -> None:
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def _end(self) -> None:
-        self._server.close()
-        await self._drop()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

@@ -10,38 +10,19 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.lives import FOLDER, PIPE, Found, Left, Life, find
 from tests.contract.shelf import describe
+from tests.damage import DAMAGES, damage_one
 from weir.store.directory import ASIDE, DATABASE
-from weir.store.schema import PAGE_BYTES as PAGE
 
 LONG = os.environ.get("FAULTS") == "long"
 SHARDS = 4
 ROUNDS = 120 if LONG else 5  # of the three kinds of damage, on every state, in each shard
-
-Damage = Callable[[bytearray, random.Random], None]
-
-
-def flip_a_bit(content: bytearray, dice: random.Random) -> None:
-    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-
-
-def cut_short(content: bytearray, dice: random.Random) -> None:
-    del content[dice.randrange(len(content)) :]
-
-
-def zero_a_page(content: bytearray, dice: random.Random) -> None:
-    at = dice.randrange(max(1, len(content) // PAGE)) * PAGE
-    size = len(content[at : at + PAGE])
-    content[at : at + size] = bytes(size)
-
-
-DAMAGES: tuple[Damage, ...] = (flip_a_bit, cut_short, zero_a_page)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +43,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Left]]:
     life.close()
 
 
-def damaged(path: Path, damage: Damage, dice: random.Random) -> str:
-    """Damage one of the files of the state; say which and how."""
-    files = [file for file in (path / DATABASE, path / f"{DATABASE}-wal") if file.exists() and file.stat().st_size]
-    file = dice.choice(files)
-    content = bytearray(file.read_bytes())
-    damage(content, dice)
-    file.write_bytes(content)
-    return f"{damage.__name__} in {file.name}"
+def state_files(path: Path) -> list[Path]:
+    return [file for file in (path / DATABASE, path / f"{DATABASE}-wal") if file.exists()]
 
 
 def judge(was: Left, now: Found) -> Iterator[str]:
@@ -121,7 +96,7 @@ def test_after_any_damage_all_is_as_it_was_or_the_state_is_said_to_be_lost(
             dice = random.Random(f"{kind} {seed}")
             path = tmp_path / "state"
             shutil.copytree(was.path, path)
-            what = f"{kind}, seed {seed}: {damaged(path, DAMAGES[number % len(DAMAGES)], dice)}"
+            what = f"{kind}, seed {seed}: {damage_one(state_files(path), DAMAGES[number % len(DAMAGES)], dice)}"
             now = find(path)
             faults = list(judge(was, now))
             if now.lost and not list(path.glob(f"{ASIDE}*")):

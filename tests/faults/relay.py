@@ -1,7 +1,7 @@
 """A small TCP relay with levers: the way to the broker, and what a bad way does to it.
 
 Owns the bytes between a client and whatever it leads to. It cannot look into TLS, so it acts on all bytes of a
-direction. One thread with an event loop of its own; the levers may be moved at any time, from any thread.
+direction. The levers may be moved at any time, from any thread.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Iterator
+
+from tests.looped import LoopedServer
 
 _CHUNK_BYTES = 1 << 14
 _LOOK_AGAIN_SECONDS = 0.01
 
 
-class Relay:
+class Relay(LoopedServer):
     """The relay: listens at `port` for as long as it is `running`."""
 
     def __init__(self, target: int) -> None:
         """Lead to a port of this machine, without any fault."""
+        super().__init__()
         self.target = target
-        self.port = 0
         self.connections = 0  # accepted, ever
         self.latency = 0.0  # seconds, each way
         self.bytes_per_second: float | None = None  # each way
@@ -31,24 +31,6 @@ class Relay:
         self.stalls = False  # nothing moves, and nobody is told
         self.refuses = False  # whoever comes is hung up on
         self.cut_after: int | None = None  # a connection is reset after so many bytes of the client
-        self._loop = asyncio.new_event_loop()
-        self._open: set[asyncio.StreamWriter] = set()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Relay]:
-        """Serve for as long as the block goes on."""
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        thread.start()
-        self._call(self._begin())
-        yield self
-        self._call(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        thread.join()
-        self._loop.close()
-
-    def reset_all(self) -> None:
-        """Break off every connection there is, by a reset."""
-        self._call(self._reset_all())
 
     def heal(self) -> None:
         """Move every lever back; a stream that lost bytes cannot go on, so its connection is reset."""
@@ -56,26 +38,13 @@ class Relay:
         self.latency, self.bytes_per_second, self.cut_after = 0.0, None, None
         self.stalls = self.refuses = False
         if torn:
-            self.reset_all()
+            self.break_all()
 
-    def _call(self, work: object) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)  # type: ignore[arg-type]  # they are coroutines
-
-    async def _begin(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _reset_all(self) -> None:
-        for writer in list(self._open):
-            _reset(writer)
-
-    async def _end(self) -> None:
-        self._server.close()
-        await self._reset_all()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    def _break(self, writer: asyncio.StreamWriter) -> None:
+        end = writer.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        super()._break(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -92,7 +61,7 @@ class Relay:
         finally:
             self._open.difference_update(ends)
             for end in ends:
-                _reset(end)
+                self._break(end)
 
     async def _onward(self) -> _Way:
         return await asyncio.open_connection("127.0.0.1", self.target)
@@ -131,10 +100,3 @@ class Relay:
 
 
 _Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    end = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError, AttributeError):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

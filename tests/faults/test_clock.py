@@ -53,7 +53,7 @@ def test_a_wall_clock_that_jumps_lets_nothing_expire_and_holds_nothing_up(jumper
     life.delivers()
     for where in (seconds, 0.0, seconds):
         relay.refuses = True
-        relay.reset_all()
+        relay.break_all()
         life.loses_the_link()
         life.feed(20)  # waits while the clock jumps
         jumper.jump(where)

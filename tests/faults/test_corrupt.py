@@ -11,40 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.damage import DAMAGES, damage_one
 from tests.faults.frame import LONG, Tally, Trial
 
-PAGE = 4096
 SHARDS = 9 if LONG else 2
 ROUNDS = 4 if LONG else 1  # of the kinds of damage, in each shard
 Begin = Callable[..., Trial]
-Damage = Callable[[bytearray, random.Random], None]
-
-
-def flip_a_bit(content: bytearray, dice: random.Random) -> None:
-    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-
-
-def cut_short(content: bytearray, dice: random.Random) -> None:
-    del content[dice.randrange(len(content)) :]
-
-
-def zero_a_page(content: bytearray, dice: random.Random) -> None:
-    at = dice.randrange(max(1, len(content) // PAGE)) * PAGE
-    size = len(content[at : at + PAGE])
-    content[at : at + size] = bytes(size)
-
-
-DAMAGES: tuple[Damage, ...] = (flip_a_bit, cut_short, zero_a_page)
-
-
-def damaged(trial: Trial, damage: Damage, dice: random.Random) -> str:
-    """Damage one of the files of the state; say which and how."""
-    files = [path for path in state_files(trial.forwarder.state) if path.stat().st_size]
-    path = dice.choice(files)
-    content = bytearray(path.read_bytes())
-    damage(content, dice)
-    path.write_bytes(content)
-    return f"{damage.__name__} in {path.name}"
 
 
 def state_files(state: Path) -> list[Path]:
@@ -69,7 +41,7 @@ def test_after_damage_everything_is_accounted_for_or_the_state_is_said_to_be_los
             trial.kills += 1
         else:
             assert trial.forwarder.terminate() in {0, 3}, trial.log()
-        what = f"seed {seed}: {damaged(trial, DAMAGES[number % len(DAMAGES)], dice)}"
+        what = f"seed {seed}: {damage_one(state_files(trial.forwarder.state), DAMAGES[number % len(DAMAGES)], dice)}"
         try:
             status = trial.finish()
         except AssertionError as error:

@@ -81,14 +81,14 @@ def broker_frozen(life: LinkLife, _relay: Relay) -> None:
 
 def connections_reset(life: LinkLife, relay: Relay) -> None:
     for _ in range(3):
-        relay.reset_all()
+        relay.break_all()
         life.feed(20)
         life.delivers()
 
 
 def refused(life: LinkLife, relay: Relay) -> None:
     relay.refuses = True
-    relay.reset_all()
+    relay.break_all()
     life.loses_the_link()
     life.feed()
     before = relay.connections

@@ -188,7 +188,7 @@ def test_a_service_that_fails_while_the_client_reconnects_by_itself_is_told(
     service.body = lambda: answer(hours=0)  # so that they are fetched for each attempt
     start(bench)
     service.status = 500
-    gate.drop_all()
+    gate.break_all()
     bench.until(lambda: heard(bench, ConnectFailed), "it is told")
     assert [type(event) for event in bench.events[:3]] == [Connected, Interrupted, ConnectFailed]
     assert heard(bench, ConnectFailed)[0].reason.startswith("token exchange service refused: HTTP 500")
@@ -202,7 +202,7 @@ def test_a_link_that_is_lost_comes_back_with_the_credentials_that_were_kept_and_
     bench: Bench, service: TokenExchangeService, gate: SignedGate
 ) -> None:
     start(bench)
-    gate.drop_all()
+    gate.break_all()
     bench.until(lambda: len(heard(bench, Connected)) == 2, "it is back")
     deliver(bench, b"a")
     assert service.asked == 1

@@ -6,7 +6,6 @@ import random
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,20 +20,15 @@ BY_UNIT = {"topic": "telemetry/{record.unit}"}
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    loops: list[Loop] = []
+def make(make: Make) -> Make:
+    """Make loops that have begun."""
 
-    def start(batch: dict[str, Any], stream: dict[str, Any] | None = None, **options: Any) -> Loop:
-        source = {"path": str(tmp_path / "a"), "format": "jsonl"}
-        stream = {"queue": {"mode": 4}, "source": source, "batch": batch, **(stream or {})}
-        loop = Loop(tmp_path, {"a": stream}, **options)
-        loops.append(loop)
+    def start(*given: Any, **options: Any) -> Loop:
+        loop = make(*given, **options)
         loop.run(1)
         return loop
 
-    yield start
-    for loop in loops:
-        loop.close()
+    return start
 
 
 def numbered(count: int, begin: int = 0) -> list[bytes]:

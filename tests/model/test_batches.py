@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,6 @@ from weir.core.accounting import balanced
 from weir.core.errors import Refused
 
 Make = Callable[..., Loop]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    loops: list[Loop] = []
-
-    def start(batch: dict[str, Any], **options: Any) -> Loop:
-        stream = {"queue": {"mode": 4}, "source": {"path": str(tmp_path / "a"), "format": "jsonl"}, "batch": batch}
-        stream |= options.pop("stream", {})
-        loop = Loop(tmp_path, {"a": stream}, **options)
-        loops.append(loop)
-        return loop
-
-    yield start
-    for loop in loops:
-        loop.close()
 
 
 def numbered(count: int, begin: int = 0) -> list[bytes]:
