@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
-from weir.core.errors import NotTaken, RefusedByBroker, StoreFailed
-from weir.core.events import Closed, Connected, ConnectionEvent, Interrupted, LinkEvent
-from weir.core.ports import Operation, Transport
+from weir.core.errors import StoreFailed
+from weir.core.ports import Transport
 from weir.core.quarantine import Kept
 from weir.core.settings import Settings
 from weir.forwarder.beside import Beside
@@ -23,9 +22,9 @@ from weir.forwarder.ledger import Ledger
 from weir.forwarder.link import Link
 from weir.forwarder.queue import Notice, Now
 from weir.forwarder.release import Releaser
-from weir.forwarder.returns import refuse, wait_again
+from weir.forwarder.settlement import Settlement
 from weir.forwarder.suspicion import Suspicion
-from weir.forwarder.window import DELIVERED, Sent, Window, parts, records
+from weir.forwarder.window import Sent, Window, records
 
 ACKS_AT_STOP_SECONDS = 2.0
 DISCONNECT_SECONDS = 0.5
@@ -66,6 +65,15 @@ class Forwarder:
         self.health = health
         self.link = Link(settings, transport, self.window, notice, clock.monotonic())
         self.suspicion = Suspicion(self.link, self.window)
+        self.settlement = Settlement(
+            transport=transport,
+            window=self.window,
+            link=self.link,
+            suspicion=self.suspicion,
+            beside=self.beside,
+            releaser=self.releaser,
+            notice=notice,
+        )
         self._sources = SourceHistory()
         self.paused = False
         self.held_by: str | None = "offline"
@@ -92,15 +100,8 @@ class Forwarder:
             self._store_failed(error)
 
     def _settle(self) -> None:
-        went: list[Sent] = []
-        for item in self.inbox.take():
-            if isinstance(item, ConnectionEvent):
-                self._settle_sent(went)  # it went before whatever this event says
-                went = []
-                self._settle_event(item)
-            elif (sent := self._outcome(item)) is not None:
-                went.append(sent)
-        self._settle_sent(went)
+        if self.settlement.settle(self.inbox.take(), self._now):
+            self.progress_at = self._now.monotonic
 
     def _admit(self) -> None:
         self._more = False
@@ -192,94 +193,8 @@ class Forwarder:
         times += [stream.source.advance(now) for stream in self.ledger.streams]
         times += [self.releaser.look_again_at(now), self.link.cools_until(now)]
         self.link.watch(now)
-        self._give_back(self.suspicion.watch(now, idle=self._nothing_waits))
+        self.settlement.give_back(self.suspicion.watch(now, idle=self._nothing_waits))
         return max(0.0, min(time for time in times if time is not None) - self._clock.monotonic())
-
-    # -- outcomes and events ------------------------------------------------------------------------------------------
-
-    def _outcome(self, operation: Operation) -> Sent | None:
-        """Find the message of an operation; None if it did not go, or is not ours any more."""
-        sent = self.window.remove(operation)
-        if sent is None:  # of an object that was replaced its records wait again, or are settled
-            self.beside.settle(operation)
-            return None
-        error = operation.exception()
-        if error is None:
-            return sent
-        self._settle_failure(sent, error)
-        return None
-
-    def _settle_sent(self, went: list[Sent]) -> None:
-        """Settle messages that went; records that lie side by side, as they mostly do, together."""
-        if not went:
-            return
-        run, low, _, _, _ = went[0]
-        high, messages = low, 0
-        for sent in went:
-            if sent[0] is not run or sent[1] != high:
-                run.stream.books.sent(run.span, low, high, run.outcome, messages)
-                run, low, messages = sent[0], sent[1], 0
-            high = sent[2]
-            messages += 1
-            for more, begin, end in sent[4]:
-                more.stream.books.sent(more.span, begin, end, more.outcome, 0)
-        run.stream.books.sent(run.span, low, high, run.outcome, messages)
-        self._give_back(self.suspicion.went(went))
-        self.progress_at = self._now.monotonic
-        self.link.carried(self.progress_at)
-
-    def _settle_failure(self, sent: Sent, error: BaseException) -> None:
-        self._notice("publish_failed", stream=sent[0].stream.name, reason=str(error))
-        if isinstance(error, NotTaken):
-            wait_again(sent)
-            self.link.refused(str(error), self._now.monotonic, error.retry_seconds)
-            return
-        if isinstance(error, RefusedByBroker):
-            self._settle_refused(sent, str(error))
-            return
-        self._give_back([sent])  # the client can never send it again, but the broker may have it
-        self.link.cool_down(self._now.monotonic)
-
-    def _settle_refused(self, sent: Sent, why: str) -> None:
-        refuse(sent, why, self._now.wall)
-        self._give_back(self.suspicion.went([sent]))
-        self.progress_at = self._now.monotonic
-        self.link.carried(self.progress_at)  # the link works: it brought an answer
-
-    def _count(self, name: str, number: int) -> None:
-        """Count a message that is of no stream; the first one keeps the figure."""
-        for stream in self.ledger.streams[:1]:
-            stream.books.count(name, number)
-
-    def _give_back(self, all_sent: list[Sent]) -> None:
-        """Let records wait again that the client can never send again, and the broker may have."""
-        for sent in all_sent:
-            for run, low, high in parts(sent):
-                if run.may_come_twice:
-                    run.stream.books.count("possibleTwins", high - low)
-                    run.span.attempts += high - low
-                    run.stream.books.touch(run.span)
-            wait_again(sent)
-
-    def _settle_event(self, event: ConnectionEvent) -> None:
-        if isinstance(event, Closed):
-            self._give_back([*self.window.clear(), *self.suspicion.closed()])
-            return
-        if not isinstance(event, LinkEvent) or event.generation != self.transport.generation:
-            return
-        self.link.heard(event, self._now.monotonic)
-        if isinstance(event, Connected):
-            self._charge_again()
-        elif isinstance(event, Interrupted):
-            for sent in self.window.all():
-                if sent[0].outcome == DELIVERED:
-                    sent[0].stream.books.count("possibleTwins", records(sent))
-            self.suspicion.lost(self._now.monotonic, self._now.wall)
-
-    def _charge_again(self) -> None:
-        out = self.window.outstanding()
-        if out.operations:  # the client sends again what was in flight
-            self.releaser.pace.spend(self._now.monotonic, out.bytes, out.operations)
 
     def _store_failed(self, error: StoreFailed) -> None:
         out = self.window.by_stream()
@@ -289,6 +204,11 @@ class Forwarder:
         for sent in self.suspicion.clear():
             out[sent[0].stream] += records(sent)
         self.ledger.failed(self._clock.monotonic(), error, out)
+
+    def _count(self, name: str, number: int) -> None:
+        """Count a message that is of no stream; the first one keeps the figure."""
+        for stream in self.ledger.streams[:1]:
+            stream.books.count(name, number)
 
     def apply(self, settings: Settings) -> None:
         """Go by other settings from now on, as far as they can change while records are on their way."""
