@@ -6,10 +6,8 @@ import argparse
 import io
 import os
 import resource
-import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 
@@ -90,6 +88,9 @@ def _display() -> Display | None:
 
 def _dry_run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print what would be sent. All state is in a directory that is thrown away, and no file is ever finished."""
+    import shutil
+    import tempfile
+
     state = tempfile.mkdtemp(prefix="weir-dry-run-")
     settings = _harmless(settings, state)
     log = Log(level="WARNING", form=settings.log.format, out=sys.stderr, err=sys.stderr)

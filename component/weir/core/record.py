@@ -5,8 +5,7 @@ Owns what an id is made of. Knows nothing of where it is shown; it is computed o
 
 from __future__ import annotations
 
-import hashlib
-
+from weir.core.digest import sha256
 from weir.core.positions import FilePosition
 
 ID_BYTES = 16
@@ -24,7 +23,7 @@ def pipe_record_id(thing: str, stream: str, epoch: str, sequence: int) -> bytes:
 
 def _digest(*parts: object, payload: bytes) -> bytes:
     """Take the first 128 bits of SHA-256 over the parts, each with its length before it so that none runs on."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for part in (*(str(part).encode() for part in parts), payload):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)

@@ -9,12 +9,12 @@ Where a document is broken it cannot be told what was meant by the rest of it, w
 
 from __future__ import annotations
 
-import hashlib
 import re
 from array import array
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from weir.core.digest import sha256
 from weir.core.span import SPAN_BYTES, SPAN_RECORDS
 from weir.sources.formats import JSONL, fault
 from weir.sources.lines import KEPT_BYTES, MARK, Bad, Cut, Rules, Run, judge
@@ -156,7 +156,7 @@ class _Cutter:
         rest = self._block[self._at :].rstrip(_REST)
         kept = rest if len(rest) <= self._rules.max_record_bytes else rest[:KEPT_BYTES]
         begin, end = self._start + self._at, self._start + len(self._block)
-        self._bad.append(Bad("malformed", detail, begin, end, len(rest), kept, hashlib.sha256(rest).digest()))
+        self._bad.append(Bad("malformed", detail, begin, end, len(rest), kept, sha256(rest).digest()))
         self._at, self._state = len(self._block), AFTER
         return False
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import os
 import signal
 import stat
 from collections.abc import Callable
 from typing import Final
 
+from weir.core.digest import sha256
 from weir.sources.packed import is_packed, seal_matches
 
 HEAD_BYTES: Final = 1024  # a file is known by its first complete line, up to so many bytes
@@ -93,7 +93,7 @@ def birth_time(fd: int) -> int | None:
 
 
 def digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:HASH_BYTES]
+    return sha256(data).digest()[:HASH_BYTES]
 
 
 def head_of(fd: int) -> tuple[bytes, int]:

@@ -17,12 +17,12 @@ lines after a record belong to its extent.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from itertools import accumulate, count, repeat
 from operator import add
 from typing import Final, NamedTuple
 
+from weir.core.digest import sha256
 from weir.core.ports import Reading
 from weir.core.span import SPAN_BYTES, SPAN_RECORDS
 from weir.sources.formats import BLANKS, LINES, fault, passes
@@ -174,12 +174,12 @@ def _run_of(records: list[bytes], extents: array[int]) -> Run | None:
 def judge(record: bytes, begin: int, end: int, rules: Rules) -> Bad | None:
     """Say why one record is set aside, or None if it is good."""
     if len(record) > rules.max_record_bytes:
-        digest = hashlib.sha256(record).digest()
+        digest = sha256(record).digest()
         return too_large(begin, end, len(record), record[:KEPT_BYTES], digest, rules)
     detail = fault(rules.fmt, record)
     if detail is None:
         return None
-    return Bad("malformed", detail, begin, end, len(record), record, hashlib.sha256(record).digest())
+    return Bad("malformed", detail, begin, end, len(record), record, sha256(record).digest())
 
 
 def too_large(begin: int, end: int, size: int, kept: bytes, digest: bytes, rules: Rules) -> Bad:  # noqa: PLR0917
@@ -193,7 +193,7 @@ class LongLine:
         self.begin = begin
         self.over = False  # its end has passed
         self._rules = rules
-        self._hash = hashlib.sha256()
+        self._hash = sha256()
         self._size = 0
         self._kept = b""
         self._return = False  # the last byte was a carriage return, which may belong to the line end

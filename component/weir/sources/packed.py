@@ -13,10 +13,11 @@ To go on somewhere all that lies before is unpacked again: the one cost that a r
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from typing import Final
+
+from weir.core.digest import sha256
 
 PACKED: Final = 10**18  # no file is as large; in decimal the place among the contents can be read off
 INCOMPLETE: Final = "gzip_incomplete"  # the file ends within a member
@@ -54,7 +55,7 @@ def seal_matches(fd: int, seal: bytes) -> bool:
 
 
 def _seal(count: int, data: bytes) -> bytes:
-    return count.to_bytes(_COUNT_BYTES, "big") + hashlib.sha256(data).digest()[:_COUNT_BYTES]
+    return count.to_bytes(_COUNT_BYTES, "big") + sha256(data).digest()[:_COUNT_BYTES]
 
 
 class Unpacker:

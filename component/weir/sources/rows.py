@@ -11,7 +11,6 @@ characters, everything else is a string.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from array import array
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from weir.core.digest import sha256
 from weir.core.span import SPAN_BYTES, SPAN_RECORDS
 from weir.sources.formats import BLANKS
 from weir.sources.lines import KEPT_BYTES, MARK, Bad, Cut, LongLine, Rules, Run
@@ -172,8 +172,8 @@ def _judge(row: bytes, begin: int, end: int, rules: Rules, header: Header) -> by
         if len(made) <= rules.max_record_bytes:
             return made
         detail = f"{len(made)} bytes, allowed are {rules.max_record_bytes}"
-        return Bad("tooLarge", detail, begin, end, len(row), row[:KEPT_BYTES], hashlib.sha256(row).digest())
-    return Bad("malformed", detail, begin, end, len(row), row, hashlib.sha256(row).digest())
+        return Bad("tooLarge", detail, begin, end, len(row), row[:KEPT_BYTES], sha256(row).digest())
+    return Bad("malformed", detail, begin, end, len(row), row, sha256(row).digest())
 
 
 def _object(row: bytes, delimiter: bytes, header: Header) -> bytes:

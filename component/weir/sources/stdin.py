@@ -7,7 +7,6 @@ than the queue holds. Knows nothing of what happens to a record.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import select
 import threading
@@ -16,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
+from weir.core.digest import sha256
 from weir.core.ports import Reading, Reject, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.span import Span
@@ -231,7 +231,7 @@ class PipeSource:
         self._drop(len(rest))
         if not rest.strip(BLANKS):
             return None
-        digest = hashlib.sha256(rest).digest()
+        digest = sha256(rest).digest()
         return Reading(None, (self._number(Bad("malformed", "unterminated at stop", 0, 0, len(rest), rest, digest)),))
 
     def _give(self, result: Cut, now: float) -> Reading:

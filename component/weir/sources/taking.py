@@ -6,11 +6,11 @@ scans, of other files, or of what becomes of a record.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from array import array
 from typing import Final, NamedTuple
 
+from weir.core.digest import sha256
 from weir.core.ports import Reading, Reject
 from weir.core.span import Span
 from weir.sources import documents
@@ -161,7 +161,7 @@ class _Taker:
         begin, end = self._file.read_to, self._file.read_to + len(look.block)
         self._file.move_to(end, look.block)
         detail = FAULTS[self._file.unpack().fault or ""]
-        size, digest = len(look.block), hashlib.sha256(look.block).digest()
+        size, digest = len(look.block), sha256(look.block).digest()
         kept = look.block if size <= self._turn.rules.max_record_bytes else look.block[:KEPT_BYTES]
         return self._reject(Bad("malformed", detail, begin, end, size, kept, digest))
 
