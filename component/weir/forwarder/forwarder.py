@@ -93,6 +93,8 @@ class Forwarder:
         self._now = self._look()
         try:
             self._settle()
+            if any(stream.may_be_cut for stream in self.ledger.streams):
+                self._release()  # what can go does: what is read next may be so much that all of it is cut
             self._admit()
             self._release()
             self._commit()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from weir.core.changes import Change, StreamState
 from weir.core.line import Line
 from weir.core.messages import FILE, JSON_FORMATS, Identity, Messages
-from weir.core.modes import Mode
+from weir.core.modes import End, Mode
 from weir.core.ports import Reading, Source, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.quarantine import Kept, spans_of
@@ -274,6 +274,11 @@ class Stream:
         """Tell whether something waits that only a commit makes durable, and nothing else can be sent."""
         line = self.line
         return not self.source.replayable and line.records > 0 and not line.gap_records and line.peek() is None
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Tell whether what waits is the first to be cut, by records that have to be committed before they can go."""
+        return self.mode.cut is End.OLD and not self.source.replayable and self.line.records > 0
 
     @property
     def is_ending(self) -> bool:
