@@ -24,7 +24,7 @@ from weir.forwarder.queue import Backlog, Notice, Now, Queue
 from weir.forwarder.replay import NOTHING, Staged, choose, refuse_all
 
 READS_A_TURN = 16  # so many looks into one source before outcomes are looked at again
-RESIDENT_BYTES = 4 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
+RESIDENT_BYTES = 3 << 20  # what a stream keeps in memory of its line; the rest waits in the source or the store
 KEEP_BYTES = 1 << 20  # what stays in memory near each end of a line that lies in the store
 
 SOURCE_COUNTERS = (
