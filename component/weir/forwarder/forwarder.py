@@ -80,7 +80,6 @@ class Forwarder:
         self.progress_at = clock.monotonic()
         self._settings = settings
         self._clock = clock
-        self._notice = notice
         self._disk_low = False
         self._look_at = 0.0
         self._more = False
