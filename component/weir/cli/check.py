@@ -12,7 +12,7 @@ from pathlib import Path
 
 from weir.core.configuration import effective
 from weir.core.settings import Settings
-from weir.wiring import configuration, yamltext
+from weir.wiring import configuration, quotas, yamltext
 
 # Where TLS looks when no file is named, in the order in which it looks.
 SYSTEM_STORES = (
@@ -41,6 +41,7 @@ def _remarks(settings: Settings) -> Iterator[str]:
     yield f"client id: {settings.client_id}"
     yield from (f"topic of {name}: {settings.topic_of(name)}" for name in settings.streams)
     yield f"duplicateBound: {settings.duplicate_bound}"
+    yield from (disk.remark() for disk in quotas.judge(settings))
 
 
 def _authorities(ca: str | None) -> str:

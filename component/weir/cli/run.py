@@ -18,7 +18,7 @@ from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
 from weir.report.log import Log
 from weir.store.directory import own
-from weir.wiring import assembly, places
+from weir.wiring import assembly, places, quotas
 from weir.wiring.component import Component
 from weir.wiring.configuration import load
 from weir.wiring.machine import Machine
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if component is not None:
             component.attend(machine)
+        quotas.say(settings, log)
         return machine.run(once=arguments.once, drain_timeout=arguments.drain_timeout)
     finally:
         directory.close()

@@ -30,6 +30,7 @@ _EVENT_LEVELS = {
     "source_skipped": WARNING,
     "source_missing": WARNING,
     "state_recovered": WARNING,
+    "quotas_exceed_disk": WARNING,
     "config_refused": ERROR,
     "degraded": ERROR,
 }

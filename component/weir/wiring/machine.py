@@ -24,7 +24,7 @@ from weir.forwarder.ledger import Ledger, Legacy
 from weir.report import status
 from weir.report.log import Log
 from weir.store.directory import StateDirectory
-from weir.wiring import answers, assembly
+from weir.wiring import answers, assembly, quotas
 from weir.wiring.reporting import Display, Reporting
 
 UNFINISHED = 3  # the exit code where something is pending, or not committed
@@ -143,6 +143,7 @@ class Machine:
             at_start = ",".join(later) or None
             about = {} if live else {"transport": self.forwarder.transport.name, **self._about}
             self._log("config_applied", keys=",".join(keys), anew=not live, atNextStart=at_start, **about)
+            quotas.say(settings, self._log)
 
     def _begin_anew(self, old: Settings) -> None:
         """Stop in order and put the parts together again; a pipe that is still wanted is read on, as it was."""
