@@ -39,6 +39,7 @@ class Forwarder(Device):
         super().__init__(directory, broker)
         self.state = workload.place / "state"
         self.variables = variables
+        self.prefix: list[str] = []  # a command that runs it
         self.launch: list[str] = ["-m", "weir.cli"]
         self.configuration = workload.configuration()
         connection = broker.connection()
@@ -60,8 +61,9 @@ class Forwarder(Device):
 
     def command(self, *words: str) -> list[str]:
         """Give the command line; only a run is made to fail."""
-        launch = self.launch if words[0] == "run" else ["-m", "weir.cli"]
-        return [sys.executable, *launch, *words]
+        if words[0] != "run":
+            return [sys.executable, "-m", "weir.cli", *words]
+        return [*self.prefix, sys.executable, *self.launch, *words]
 
     def environment(self) -> dict[str, str]:
         """Give the variables of a run."""

@@ -112,11 +112,20 @@ def test_a_metrics_file_needs_a_directory_of_its_own_that_is_there(
 def test_a_metrics_file_in_a_directory_that_may_not_be_written_to_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "weir-state").mkdir(mode=0o700)
     monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write everywhere
 
     (line,) = complaints(tmp_path, {"report": {"metricsFile": "weir.prom"}}, connecting=False)
 
     assert "may not be written to by this user" in line
+
+
+def test_a_state_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # as above
+
+    (line,) = complaints(tmp_path, {"state": {"path": "a/b"}})
+
+    assert line.startswith(f"state.path: cannot be made, {tmp_path} may not be written to by this user")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])

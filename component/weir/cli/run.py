@@ -13,6 +13,7 @@ from types import FrameType
 
 import msgspec
 
+from weir.core.errors import ConfigurationRefused, Problem
 from weir.core.settings import Settings
 from weir.core.ways import offered
 from weir.forwarder.inbox import Inbox
@@ -24,6 +25,9 @@ from weir.wiring.configuration import load
 from weir.wiring.machine import Machine
 from weir.wiring.reporting import Display
 
+LEAST_FILES = 64  # that may be open at a time: with fewer it could start, and then not work
+MOST_FILES = 65_536
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Forward as the settings say; returns the exit code."""
@@ -33,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a log never fails for a letter that its terminal lacks
     _leave_no_core()
+    _allow_open_files()
     signal.signal(signal.SIGTERM, _leave)  # until records can be on their way there is nothing to stop
     display = _display()
     log = Log(
@@ -70,6 +75,17 @@ def _leave_no_core() -> None:
     """Keep what is in memory, such as the private key, out of a file that is written where the process crashes."""
     if os.environ.get("WEIR_DEBUG") != "1":
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _allow_open_files() -> None:
+    """Take what the system would allow on request. Raises `ConfigurationRefused` where that is too few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if allowed < LEAST_FILES:
+        message = f"this process may have {allowed} (allowed: {LEAST_FILES} or more; see `ulimit -n`, or LimitNOFILE)"
+        raise ConfigurationRefused([Problem("open files", message)])
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -6,10 +6,11 @@ Knows nothing of what lies in them.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
-from weir.core.errors import StoreFailed
+from weir.core.errors import StoreFailed, StoreUnusable
 from weir.core.settings import Settings
 from weir.forwarder.health import Health
 from weir.report.log import Log
@@ -23,15 +24,16 @@ RETRY_SECONDS = 2.0
 def take(settings: Settings, log: Log, *, patient: bool) -> StateDirectory:
     """Make what is missing and become the owner of the state; whoever is `patient` waits for the disk.
 
-    Raises `StateInUse`, `StoreUnusable`, and `StoreFailed` where it is not waited.
+    It also waits for the rights on a state that is there. Raises `StateInUse`, and where it does not wait `StoreFailed`
+    or `StoreUnusable`.
     """
     health = Health(log)
     while True:
         try:
             default_inbox(settings)
             directory = own(Path(settings.state.path), wait_seconds=LOCK_WAIT_SECONDS)
-        except StoreFailed as error:
-            if not patient:
+        except (StoreFailed, StoreUnusable) as error:
+            if not patient or (isinstance(error, StoreUnusable) and not os.path.lexists(settings.state.path)):
                 raise
             health.judge("storeFailing", time.time(), str(error), wrong=True)
             time.sleep(RETRY_SECONDS)

@@ -19,6 +19,7 @@ from weir.core.settings import Settings
 from weir.core.ways import IPC_SOCKET
 
 MOST_PEM_BYTES = 2**20
+LONGEST_PATH = 200
 CERTIFICATE = "CERTIFICATE"
 PRIVATE_KEY = "PRIVATE KEY"
 ROOT = 0
@@ -177,7 +178,8 @@ def _state(path: str) -> Iterator[Problem]:
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        return  # it will be made
+        yield from _made_in(next(above for above in Path(path).parents if above.exists()))
+        return
     except OSError as error:
         yield Problem("state.path", f"cannot be used: {error.strerror} (allowed: a directory)")
         return
@@ -188,3 +190,13 @@ def _state(path: str) -> Iterator[Problem]:
     elif mode & WRITABLE_BY_OTHERS:
         shown = f"{stat.S_IMODE(mode):04o}"
         yield Problem("state.path", f"can be changed by others, mode {shown} (allowed: chmod 700 {shlex.quote(path)})")
+
+
+def _made_in(directory: Path) -> Iterator[Problem]:
+    """Say why the state cannot be made below this directory. A disk that may only be read just now is waited for."""
+    if os.access(directory, os.W_OK | os.X_OK, effective_ids=True) or os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return
+    shown = escaped(str(directory), LONGEST_PATH)
+    yield Problem(
+        "state.path", f"cannot be made, {shown} may not be written to by this user (allowed: a place where it may)"
+    )
