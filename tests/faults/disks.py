@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "weir-faults-"  # of the directories that are mounted on; the process that made them follows
@@ -34,12 +35,32 @@ class Disk:
         self.path = directory / f"{PREFIX}{os.getpid()}-{name}"
         self.path.mkdir(parents=True)
 
+    def fill(self) -> None:
+        """Leave nothing free on it."""
+        with (self.path / "ballast").open("ab", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while os.write(file.fileno(), bytes(size)):
+                        pass
+
+    def make_room(self) -> None:
+        """Take away what filled it."""
+        (self.path / "ballast").unlink()
+
     def close(self) -> None:
         """Take it away, whoever still has files open on it."""
         with contextlib.suppress(OSError):
             run("umount", "--lazy", str(self.path))
         with contextlib.suppress(OSError):
             self.path.rmdir()
+
+
+@contextlib.contextmanager
+def filled(disk: Disk) -> Iterator[None]:
+    """Leave nothing free on a disk for a while."""
+    disk.fill()
+    yield
+    disk.make_room()
 
 
 class Memory(Disk):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.disks import Disk, Loop, Memory, run
+from tests.faults.disks import Loop, run
 from tests.faults.frame import LONG, Tally, Trial
 from tests.faults.shim import AFTER, ALL, BEFORE, DATA, SYNC, Board
 from tests.faults.test_crash import begin_counted, calls_of_a_life
@@ -44,36 +43,6 @@ def judged(trial: Trial, fault: str, *, reread: bool = False) -> None:
 
 def failing(status: Document) -> bool:
     return any("store" in str(reason).lower() for reason in status["degraded"])
-
-
-@contextlib.contextmanager
-def filled(disk: Disk) -> Iterator[None]:
-    """Leave nothing free on a disk."""
-    ballast = disk.path / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while os.write(file.fileno(), bytes(size)):
-                    pass
-    yield
-    ballast.unlink()
-
-
-@pytest.mark.parametrize("kind", [Memory, Loop])
-def test_a_full_disk_still_counts_and_shrinks(begin: Begin, make_disk: Callable[..., Disk], kind: type[Disk]) -> None:
-    disk = make_disk(kind, SMALL)
-    trial = begin(disk.path)
-    trial.start()
-    trial.do(next(trial.steps))
-    reserve = trial.forwarder.state / "reserve"
-    assert reserve.exists()
-    with filled(disk):
-        trial.do(next(trial.steps))  # what waited is delivered, and that is committed
-        assert not reserve.exists()  # which took what was kept for it
-        trial.workload.feed("archived", 10)  # which does not fit
-    trial.finish()
-    assert reserve.exists()  # it is kept again for the next time
-    judged(trial, f"full disk ({kind.__name__})")
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

@@ -14,11 +14,11 @@ import pytest
 
 from tests.certificates import Certificates
 from tests.conditions import eventually
-from tests.faults.disks import Disk, Memory, run
+from tests.faults.disks import Disk, Memory, filled, run
 from tests.faults.frame import Trial
 from tests.faults.shim import BEFORE, Board
 from tests.faults.test_crash import begin_counted
-from tests.faults.test_disk import SMALL, filled, judged
+from tests.faults.test_disk import SMALL, judged
 
 Begin = Callable[..., Trial]
 Fault = Callable[[Disk], contextlib.AbstractContextManager[None]]
