@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from tests.certificates import Certificates
 from tests.faults.relay import Relay, _Way
 
-PUBLISH = 3
+CONNECT, PUBLISH = 1, 3
 
 Judge = Callable[[bytes, int], bool]  # of the topic and the packet's size in bytes: whether it may pass
 
@@ -26,6 +26,7 @@ class Guard(Relay):
         super().__init__(0)
         self.hung_up = 0
         self.flood: list[bytes] = []  # packets that nobody asked for, sent to each device that connects
+        self.connects: list[bytes] = []  # the packets by which devices introduced themselves
         self._path = onward
         self._allows = allows
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca)
@@ -51,6 +52,8 @@ class Guard(Relay):
         while chunk := await source.read(1 << 16):
             buffer += chunk
             for packet in _packets(buffer):
+                if packet[0] >> 4 == CONNECT:
+                    self.connects.append(packet)
                 if packet[0] >> 4 == PUBLISH and not self._allows(_topic(packet), len(packet)):
                     self.hung_up += 1
                     return

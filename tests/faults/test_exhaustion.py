@@ -15,11 +15,13 @@ from tests.broker import Broker
 from tests.device import Device
 from tests.faults.frame import LONG
 from tests.faults.guard import Guard, message
+from weir.transports.mqtt5 import LARGEST_BYTES
 
 MOST_MEMORY = 500 << 20  # of addresses: what is mapped of the interpreter and the client library counts too
 MEMBER = gzip.compress(bytes(16 << 20))
 MEMBERS = 256 if LONG else 20  # 4 GiB, or 320 MiB, which with what it has anyway is too much
 LARGEST = (64 if LONG else 32) << 20  # of a message: the client library holds the whole of it
+MAXIMUM_PACKET_SIZE = b"\x27"  # the property of MQTT 5 by which a client says so
 FORMATS = ["lines", "jsonl", "csv", "json", "file"]
 
 
@@ -88,6 +90,8 @@ def test_messages_that_nobody_asked_for_harm_nobody(device: Device, broker: Brok
         observer.wait_for(500)
         device.until(lambda status: status["records"]["delivered"] == 500)
         assert "any/topic" not in device.log()
+        told = MAXIMUM_PACKET_SIZE + LARGEST_BYTES.to_bytes(4, "big")
+        assert all((told in connect) == (protocol == "mqtt5") for connect in guard.connects)
         assert device.terminate() == 0
 
 

@@ -20,6 +20,7 @@ from weir.transports.succession import Succession
 # How long the broker keeps the session of a client that is away. Nothing of ours lies in it; but where it is kept, an
 # operation in flight is resumed with its packet id, and the broker can tell that it is the same one.
 SESSION_SECONDS = 3_600
+LARGEST_BYTES = 1 << 18  # of a packet that a broker may send, which it is told; IoT Core sends half of it at most
 _STEADY_SECONDS = 10  # a connection that stood for so long begins anew with the shortest wait when it is lost
 
 
@@ -54,6 +55,7 @@ class Mqtt5Transport(Succession[mqtt5.Client]):
                     client_id=self._client_id,
                     keep_alive_interval_sec=settings.keep_alive_seconds,
                     session_expiry_interval_sec=SESSION_SECONDS,
+                    maximum_packet_size=LARGEST_BYTES,
                 ),
                 session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
                 offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_NON_QOS1_PUBLISH_ON_DISCONNECT,
