@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.inbox import Inbox
-from weir.sources import packed
+from weir.sources import documents, packed
 from weir.sources.packed import PACKED
 
 NUMBERS = [b"%d" % number for number in range(700)]
@@ -288,6 +288,35 @@ def test_of_a_damaged_file_what_is_there_is_read_and_the_damage_is_said_once(
     box.restart()
     assert box.pass_on(5.0) == []
     assert box.counts().skipped_files == 1
+
+
+@pytest.mark.parametrize("content", [b"[", b"[1,", b"[1,\n 2 ,\n"])
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_an_array_that_ends_where_an_element_is_due_is_named_and_read_on(box: Inbox, name: str, content: bytes) -> None:
+    def stored(part: bytes) -> bytes:
+        return packed_bytes(part) if name.endswith(".gz") else part
+
+    box.write(name, stored(content))
+    got = box.pass_on(70.0)
+    assert got == [number for number in (b"1", b"2") if number in content]
+    assert [event for event in box.events if event[0] == "source_skipped"] == [
+        ("source_skipped", {"file": name, "reason": documents.INCOMPLETE})
+    ]
+    box.append(name, stored(b"3, "))
+    assert box.pass_on(70.0) == [b"3"]
+    box.restart()
+    box.append(name, stored(b"4]"))
+    assert box.pass_on(70.0) == [b"4"]
+    assert len([event for event in box.events if event[0] == "source_skipped"]) == 2  # each time it ended so
+    assert box.rejects == []
+    assert box.counts().skipped_files == 0  # all of it was read
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[1, 2]\n", b"[\n]"])
+def test_an_array_that_is_closed_is_not_named(box: Inbox, content: bytes) -> None:
+    box.write("a.json", content)
+    box.pass_on(70.0)
+    assert not [event for event in box.events if event[0] == "source_skipped"]
 
 
 def test_zero_bytes_behind_the_last_member_are_padding(box: Inbox) -> None:

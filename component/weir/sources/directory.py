@@ -15,6 +15,7 @@ from typing import Final
 from weir.core.ports import Reading, SourceCounts
 from weir.core.positions import FilePosition
 from weir.core.settings import SourceSettings
+from weir.sources import documents
 from weir.sources.alert import Alert, Watcher
 from weir.sources.closing import Closing, Pending
 from weir.sources.copies import Taken
@@ -274,8 +275,8 @@ class DirectorySource:
     def _end_turn(self, file: Watched) -> None:
         self._turn = None
         file.queued = False
-        if file.unpacker is not None and file.unpacker.over:
-            self._close_unpacked(file, file.unpacker.fault)
+        if not file.unread:
+            self._note_end(file)
         if file.parted:
             self._late_bytes += max(0, file.taken - file.late)
             file.late = file.taken
@@ -284,12 +285,15 @@ class DirectorySource:
         if file.taken >= goal and file.long is None and file.tried is not None:  # None: it has to be begun anew
             self._files.goals.drop(inode)
 
-    def _close_unpacked(self, file: Watched, fault: str | None) -> None:
-        """Let go of what unpacked a file; say once what was wrong with it."""
-        if not file.unread:
+    def _note_end(self, file: Watched) -> None:
+        """Say once what is wrong with a file that was read to its end, and let go of what unpacked it."""
+        name, inode = file.position.name, file.position.inode
+        if file.unpacker is not None and file.unpacker.over:
+            if file.unpacker.fault is not None:
+                self._skips.add(name, inode, file.unpacker.fault)
             file.unpacker = None
-            if fault is not None:
-                self._skips.add(file.position.name, file.position.inode, fault)
+        if file.expects == documents.ELEMENT:
+            self._skips.add(name, inode, documents.INCOMPLETE, counts=False)
 
     def _fail(self, file: Watched) -> None:
         """Close a file that cannot be read now; a later scan tries again."""

@@ -4,7 +4,8 @@ Owns where a value ends and what becomes of what is not JSON. Knows nothing of f
 known of the place where it begins. A record is forwarded byte for byte, without the whitespace and commas around it.
 
 What follows a value on a line of its own is another document, so that a file whose second line came late is read on.
-Where a document is broken it cannot be told what was meant by the rest of it, which is set aside as one.
+Where a document is broken it cannot be told what was meant by the rest of it, which is set aside as one. Where it just
+ends between two elements there is no rest: a file like that is named, and read on if more comes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ START: Final = "start"  # of the file
 VALUE: Final = "value"  # a document is expected
 ELEMENT: Final = "element"  # an element of the array that the file is
 AFTER: Final = "after"  # the array is over
+
+INCOMPLETE: Final = "json_incomplete"  # the file ends where another element of its array is due
 
 _SPACE: Final = b" \t\r\n"
 _REST: Final = b" \t\r\n\0"  # what may follow a document

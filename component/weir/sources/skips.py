@@ -29,14 +29,14 @@ class Skips:
         self._unsaid = 0
         self.count = 0
 
-    def add(self, name: bytes, inode: int, reason: str) -> None:
-        """Skip something."""
+    def add(self, name: bytes, inode: int, reason: str, *, counts: bool = True) -> None:
+        """Skip something; what does not count was read, and is only named."""
         key = _key(name, inode)
         if key in self._counted:
             self._counted.confirm(key)
         elif len(self._counted) < MAX_KNOWN:
             self._counted.put(key, b"")  # there is nothing more to say of it
-            self.count += 1
+            self.count += counts
             self._say(name, reason)
 
     def _say(self, name: bytes, reason: str) -> None:
