@@ -5,10 +5,12 @@ The long forms (100,000 files, five gigabytes) run where `WEIR_LONG` is set.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,7 @@ def read_all(path: Path) -> dict[str, int]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     found: dict[str, int] = json.loads(result.stdout)
+    print(f"\n{path.name}: {found}")  # noqa: T201 - the figures; pytest shows them if asked
     return found
 
 
@@ -80,6 +83,21 @@ def test_many_small_files_need_little_memory_and_few_descriptors(path: Path) -> 
     assert found["records"] == MANY_FILES
     assert found["open"] <= 64
     assert found["rss"] <= RESIDENT_KIB
+
+
+def test_what_waits_counts_the_memory_of_its_files_as_well(box: Inbox) -> None:
+    for number in range(500):
+        box.write(f"{number}.jsonl", b"%d\n" % number)
+    box.look(1.0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert len(box.read()) == 500
+        gc.collect()
+        needed, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * needed <= sum(span.weight for span in box.spans) <= 2 * needed
 
 
 @pytest.mark.parametrize("name", ["huge.jsonl", "huge.csv"])

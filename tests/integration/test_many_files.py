@@ -39,14 +39,20 @@ def most_resident(device: Device) -> int:
 
 
 def is_within_bounds(device: Device) -> None:
+    descriptors = len(list(Path(f"/proc/{device.pid}/fd").iterdir()))
+    print(f"\n{most_resident(device) / 1024:.1f} MiB, {descriptors} descriptors")  # noqa: T201 - pytest shows it if asked
     assert most_resident(device) <= RESIDENT_KIB
-    assert len(list(Path(f"/proc/{device.pid}/fd").iterdir())) <= DESCRIPTORS
+    assert descriptors <= DESCRIPTORS
+
+
+def make_files(device: Device) -> None:
+    for number in range(FILES):
+        (device.inbox / f"{number:06}.jsonl").write_bytes(b'{"n":%d}\n' % number)
 
 
 @pytest.mark.parametrize("on_done", ["keep", "archive", "delete"])
 def test_memory_and_descriptors_stay_small_with_very_many_files(device: Device, on_done: str) -> None:
-    for number in range(FILES):
-        (device.inbox / f"{number:06}.jsonl").write_bytes(b'{"n":%d}\n' % number)
+    make_files(device)
     settings: dict[str, Any] = {
         "streams__telemetry__source__onDone": on_done,
         "streams__telemetry__source__doneSeconds": 1,
@@ -64,3 +70,19 @@ def test_memory_and_descriptors_stay_small_with_very_many_files(device: Device, 
         is_within_bounds(device)
         assert device.terminate() == 0
     assert device.status("--verify")["records"]["read"] == FILES
+
+
+def waiting(document: dict[str, Any]) -> int:
+    return sum(stream["queueRecords"] for stream in document["streams"].values())
+
+
+@pytest.mark.parametrize("mode", [4, 3])
+def test_they_do_as_well_where_the_files_wait_for_a_broker(device: Device, broker: Broker, mode: int) -> None:
+    make_files(device)
+    broker.stop()
+    device.start(streams__telemetry__queue__mode=mode, streams__telemetry__queue__maxRecords=FILES)
+    device.until(lambda document: waiting(document) >= min(FILES, 2_000), SECONDS)
+    broker.start()
+    device.until(lambda document: document["records"]["delivered"] == FILES, SECONDS)
+    is_within_bounds(device)
+    assert device.terminate() == 0

@@ -113,8 +113,13 @@ class Span:
 
     @property
     def weight(self) -> int:
-        """Estimate the bytes of memory it costs: its body, what is kept for each record, and the object itself."""
-        return len(self.body) + _BYTES_PER_RECORD * len(self.ends) + _BYTES_PER_SPAN
+        """Estimate the bytes of memory it costs: its body, what is kept for each record, and the object itself.
+
+        The first span of a file stands for the file too: of very many small ones that is the most of it.
+        """
+        begins_file = self.file is not None and not self.offset
+        own = _BYTES_PER_SPAN + (_BYTES_PER_FILE if begins_file else 0)
+        return len(self.body) + _BYTES_PER_RECORD * len(self.ends) + own
 
     @property
     def durable(self) -> bool:
@@ -280,6 +285,7 @@ class Span:
 _WAITS = bytes([WAITING])
 _BYTES_PER_RECORD = 9  # an end and a state
 _BYTES_PER_SPAN = 500
+_BYTES_PER_FILE = 1_000  # what its source keeps of it until all of it is settled
 _ALL_WAIT = bytes(SETTLED if state == SETTLED else WAITING for state in range(256))
 
 

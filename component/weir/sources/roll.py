@@ -12,6 +12,7 @@ from typing import Final
 
 _LEAST_CELLS: Final = 64
 _LEAST_WASTE: Final = 65_536  # bytes
+_PART_BYTES: Final = 65_536  # of the heap
 _NOBODY: Final = -1
 _FACTOR: Final = 0x9E3779B97F4A7C15  # odd, and its bits well mixed: numbers that follow each other come to lie apart
 _ALL_BITS: Final = (1 << 64) - 1
@@ -127,7 +128,7 @@ class Roll:
             return
         # In place: a second heap beside this one would need for a moment what is to be given back.
         end = 0
-        for place in sorted(range(len(self._begins)), key=self._begins.__getitem__):
+        for place in self._by_begin():
             begin, size = self._begins[place], self._sizes[place]
             self._heap[end : end + size] = self._heap[begin : begin + size]
             self._begins[place] = end
@@ -135,6 +136,14 @@ class Roll:
         del self._heap[end:]
         self._waste = 0
         self._free.clear()
+
+    def _by_begin(self) -> Iterator[int]:
+        """Give the places in the order of their values on the heap, a part of it at a time: sorting all needs much."""
+        parts: dict[int, array[int]] = {}
+        for place, begin in enumerate(self._begins):
+            parts.setdefault(begin // _PART_BYTES, array("I")).append(place)
+        for part in sorted(parts):
+            yield from sorted(parts.pop(part), key=self._begins.__getitem__)
 
     def missing(self) -> list[int]:
         """List who has not been seen since the last turn-over."""
