@@ -3,6 +3,8 @@
 PYTHON_BIN := .venv/bin/python
 # Worker processes for the tests; more than two CPUs can feed, since most of what the tests do is to wait.
 WORKERS ?= 3
+# The long faults wait even more.
+WAITERS ?= 6
 # `make lock LOCK_FLAGS=--upgrade` moves to the newest releases; without it only what pyproject.toml demands changes.
 LOCK_FLAGS ?=
 UV := uv==0.13.9
@@ -35,9 +37,9 @@ format: setup ## let ruff format and mend what it can
 unit: setup ## the tests that need no broker
 	@$(PYTHON_BIN) -m pytest tests/unit tests/contract
 
-faults: setup ## every fault in its long form (up to an hour), and one table
+faults: setup ## every fault in its long form (about half an hour), and one table
 	@mkdir -p build && rm -f build/faults.jsonl
-	@code=0; FAULTS=long FAULTS_TABLE=$(CURDIR)/build/faults.jsonl $(PYTHON_BIN) -m pytest -n $(WORKERS) \
+	@code=0; FAULTS=long FAULTS_TABLE=$(CURDIR)/build/faults.jsonl $(PYTHON_BIN) -m pytest -n $(WAITERS) \
 	  --dist worksteal -rs tests/faults || code=$$?; $(PYTHON_BIN) -m tests.faults.table build/faults.jsonl || code=1; exit $$code
 
 bench: setup ## measure all figures (about an hour) and remake their tables and plot in docs/
