@@ -5,7 +5,7 @@ for. Knows nothing of scans or turns.
 
 A copy is the file that was truncated, under another inode: with its name and a number or a date behind it, the same
 head, the same bytes before the place reading stood at, and made before the truncation was noticed. Whatever fails to
-prove that makes it a file of its own, read from its start: rather twins than loss.
+prove that makes it a file of its own, read from its start: rather twins than loss, and these are counted as possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
 from weir.sources.formats import WHOLE
 from weir.sources.identity import CHANGED, birth_time, head_matches, tail_of
 from weir.sources.packed import is_packed
-from weir.sources.recognise import Found, begin
+from weir.sources.recognise import Found, begin, count_all, count_records
 
 # app.log.1, app.log-20260131, app.log-20260131-1769817600, app-20260131.log, app.1.log
 _ROTATED: Final = re.compile(rb"(.+?)[.-][0-9][0-9.-]*(\.[A-Za-z]\w*)?", re.DOTALL)
@@ -47,16 +47,35 @@ def original_of(name: bytes) -> bytes | None:
 
 def recognise_copy(found: Found, stream: int, generations: Iterable[Taken]) -> FilePosition | None:
     """Give where to go on in a copy, None if it is not one of any of these generations of the log."""
+    taken = next((each for each in _older(found, generations) if is_copy(found, each)), None)
+    return None if taken is None else _go_on(found, stream, taken)
+
+
+def count_twins(found: Found, generations: Iterable[Taken]) -> int:
+    """Count the records that may have been read as a generation of the log, in a file that is no proven copy of one."""
+    return max((_count_shared(found, taken) for taken in _older(found, generations)), default=0)
+
+
+def _older(found: Found, generations: Iterable[Taken]) -> list[Taken]:
+    """Choose the generations that a file can be a copy of: it was made before they were gone."""
+    over = [taken for taken in generations if taken.position.gone_since is not None]
     birth = birth_time(found.fd)
-    for taken in sorted(generations, key=lambda taken: taken.position.gone_since or 0.0, reverse=birth is None):
-        gone_since = taken.position.gone_since
-        if gone_since is None or (birth is not None and birth > gone_since * _NANOSECONDS):
-            continue  # made since
-        if is_copy(found, taken):
-            return _go_on(found, stream, taken)
-        if birth is None:
-            break  # it can only be of the last one
-    return None
+    if birth is not None:
+        return [taken for taken in over if birth <= _gone_since(taken) * _NANOSECONDS]
+    return sorted(over, key=_gone_since)[-1:]  # it can only be of the last one
+
+
+def _gone_since(taken: Taken) -> float:
+    return taken.position.gone_since or 0.0
+
+
+def _count_shared(found: Found, taken: Taken) -> int:
+    known = taken.position
+    if not taken.read_to or not head_matches(found.fd, known.head, known.head_length):
+        return 0
+    if is_packed(known.position) or known.format in WHOLE:
+        return count_all(found, known)
+    return count_records(found.fd, 0, min(taken.read_to, found.size))
 
 
 def is_copy(found: Found, taken: Taken) -> bool:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from weir.core.positions import FilePosition
-from weir.sources.copies import is_copy, may_become_copy, original_of, recognise_copy
+from weir.sources.copies import count_twins, is_copy, may_become_copy, original_of, recognise_copy
 from weir.sources.descriptors import MAX_OPEN
 from weir.sources.identity import birth_time, open_regular
 from weir.sources.inventory import Inventory
@@ -83,6 +83,14 @@ class Opener:
             inventory.truncated_bytes += inventory.copies.found(original, found.size - position.position)
         return position
 
+    def _count_twins(self, folder: Folder, found: Found) -> int:
+        """Count what may have been read already, as a log of which the file looks like a copy."""
+        inode = _inode_at(folder, original_of(found.name))
+        try:
+            return 0 if inode is None else count_twins(found, self._inventory.generations(inode))
+        except OSError:
+            return 0  # who reads it finds out
+
     def _is_being_copied(self, folder: Folder, found: Found, now: float) -> bool:
         """Tell whether a new file may be the copy of a log that is about to be truncated."""
         inventory = self._inventory
@@ -140,6 +148,7 @@ class Opener:
             if verdict is None:
                 return None
             position = verdict.position
+            inventory.possible_twins += self._count_twins(folder, found)
         inventory.fresh.drop(inode)
         inventory.copies.forget(inode)
         file = inventory.adopt(position, found.fd, first_scan=inventory.scan)

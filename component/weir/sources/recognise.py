@@ -85,7 +85,7 @@ def _after_power_cut(found: Found, last: FilePosition, known: list[FilePosition]
     records, which must not have the ids of the lost ones.
     """
     if is_packed(last.position) or last.format in WHOLE:  # one document, or bytes that depend on all before them
-        twins = _count_all(found, last)
+        twins = count_all(found, last)
         return Recognised(begin(found, last.stream, last.birth, last.generation + 1), known, 0, twins)
     rungs = [*last.rungs, Rung(last.position, last.tail[:RUNG_HASH_BYTES])] if last.tail else last.rungs
     ats = [rung.at for rung in rungs if rung.at > last.head_length and _holds(found, rung)]
@@ -116,10 +116,10 @@ def _is_telling(fd: int, at: int) -> bool:
 def _count_settled(found: Found, last: FilePosition, begin: int, end: int) -> int:
     """Count the records in a part of the file of which the known position says that they are accounted for."""
     runs = ((max(low, begin), min(high, end)) for low, high in ((0, last.position), *last.beyond))
-    return sum(_count_records(found.fd, low, high) for low, high in runs if low < high)
+    return sum(count_records(found.fd, low, high) for low, high in runs if low < high)
 
 
-def _count_records(fd: int, begin: int, end: int) -> int:
+def count_records(fd: int, begin: int, end: int) -> int:
     """Count the lines in a part of a file, with one that has no end yet; blank lines count as well."""
     lines, last = 0, b"\n"
     while begin < end and (data := os.pread(fd, min(_READ_BYTES, end - begin), begin)):
@@ -128,7 +128,7 @@ def _count_records(fd: int, begin: int, end: int) -> int:
     return lines + (last != b"\n")
 
 
-def _count_all(found: Found, last: FilePosition) -> int:
+def count_all(found: Found, last: FilePosition) -> int:
     """Count what may be records in all of a file that was begun already: lines, and what commas part in a document."""
     if last.reach in {0, PACKED}:
         return 0
