@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.inbox import Inbox
+from weir.core.positions import PACKED
 from weir.sources import documents, packed
-from weir.sources.packed import PACKED
 
 NUMBERS = [b"%d" % number for number in range(700)]
 OBJECTS = [b'{"n":%s}' % number for number in NUMBERS]

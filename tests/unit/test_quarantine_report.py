@@ -23,7 +23,13 @@ def test_an_entry_is_one_line_below_a_header() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"), [({"file": b""}, "record 5"), ({"file": b"", "place": -5}, "replayed"), ({}, "a.log:5")]
+    ("changes", "place"),
+    [
+        ({"file": b""}, "record 5"),
+        ({"file": b"", "place": -5}, "replayed"),
+        ({}, "a.log:5"),
+        ({"place": 10**18 + 33}, "a.log:33 unpacked"),
+    ],
 )
 def test_where_a_record_came_from_is_said(changes: dict[str, object], place: str) -> None:
     assert f"  {place}  " in report.line(report.document(entry(**changes)))

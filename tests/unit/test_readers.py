@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_lines import Outcome, open_file, records_of
-from weir.core.positions import FilePosition
+from weir.core.positions import PACKED, FilePosition
 from weir.sources import packed, taking
 from weir.sources.lines import Rules
-from weir.sources.packed import PACKED, Unpacker
+from weir.sources.packed import Unpacker
 from weir.sources.taking import Turn
 from weir.sources.watched import Watched
 

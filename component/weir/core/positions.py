@@ -6,8 +6,9 @@ Owns the arithmetic of byte ranges. Knows nothing of how a file is found, read o
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+PACKED: Final = 10**18  # no file is as large: from here on an offset is one among what a compressed file unpacks to
 MOST_RUNGS = 6
 RUNG_BYTES = 1_024  # from one rung to the next, and from the head of the file to the first, at least
 RUNG_HASH_BYTES = 8

@@ -115,10 +115,9 @@ class Span:
     def weight(self) -> int:
         """Estimate the bytes of memory it costs: its body, what is kept for each record, and the object itself.
 
-        The first span of a file stands for the file too: of very many small ones that is the most of it.
+        A span of a file stands for the file too, as if it had no other: of very many small ones that is the most of it.
         """
-        begins_file = self.file is not None and not self.offset
-        own = _BYTES_PER_SPAN + (_BYTES_PER_FILE if begins_file else 0)
+        own = _BYTES_PER_SPAN + (0 if self.file is None else _BYTES_PER_FILE)
         return len(self.body) + _BYTES_PER_RECORD * len(self.ends) + own
 
     @property

@@ -11,7 +11,7 @@ from weir.core.line import Line
 from weir.core.messages import FILE, JSON_FORMATS, Identity, Messages
 from weir.core.modes import End, Mode
 from weir.core.ports import Reading, Source, SourceCounts
-from weir.core.positions import FilePosition
+from weir.core.positions import PACKED, FilePosition
 from weir.core.quarantine import Kept, spans_of
 from weir.core.settings import StreamSettings
 from weir.core.span import SPAN_RECORDS, Span
@@ -176,7 +176,7 @@ class Stream:
 
     def _say_quarantined(self, reason: str, detail: str, file: FilePosition | None, place: int) -> None:
         where = {"file": file.name} if file else {}
-        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place)
+        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place % PACKED)
 
     def _admit_arrival(self, now: Now) -> None:
         """Admit what fits of what was read; the rest stays with the caller."""

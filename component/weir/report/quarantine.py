@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from weir.core.positions import PACKED
 from weir.core.quarantine import Entry
 from weir.core.quoting import escaped
 from weir.report.times import rfc3339
@@ -27,7 +28,10 @@ HEADER = (
 
 
 def document(entry: Entry) -> Document:
-    """Make the document of an entry; `place` is a byte offset, or a number in order for a pipe, None for a replay."""
+    """Make the document of an entry; `place` is a byte offset, or a number in order for a pipe, None for a replay.
+
+    In a compressed file it is an offset among what that unpacks to.
+    """
     return {
         "id": entry.number,
         "record": entry.record.hex(),
@@ -37,7 +41,8 @@ def document(entry: Entry) -> Document:
         "detail": entry.detail,
         "topic": entry.topic,
         "file": os.fsdecode(entry.file) or None,
-        "place": entry.place if entry.place >= 0 else None,
+        "place": entry.place % PACKED if entry.place >= 0 else None,
+        "unpacked": entry.place >= PACKED,
         "size": entry.size,
         "kept": entry.kept,
         "replayable": entry.obstacle is None,
@@ -68,7 +73,9 @@ def footer(held: Document) -> str:
 def _place(entry: Document) -> str:
     if entry["place"] is None:
         return "replayed"
-    return f"{entry['file']}:{entry['place']}" if entry["file"] else f"record {entry['place']}"
+    if not entry["file"]:
+        return f"record {entry['place']}"
+    return f"{entry['file']}:{entry['place']}" + (" unpacked" if entry["unpacked"] else "")
 
 
 def shown(entry: Document, kept: bytes) -> Iterator[str]:

@@ -18,8 +18,8 @@ import zlib
 from typing import Final
 
 from weir.core.digest import sha256
+from weir.core.positions import PACKED
 
-PACKED: Final = 10**18  # no file is as large; in decimal the place among the contents can be read off
 INCOMPLETE: Final = "gzip_incomplete"  # the file ends within a member
 CORRUPT: Final = "gzip_corrupt"  # from some place on it cannot be unpacked
 TRAILING: Final = "gzip_trailing"  # something follows the last member that is no other one

@@ -10,11 +10,11 @@ import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.core.positions import PACKED, RUNG_HASH_BYTES, FilePosition, Rung
 from weir.sources.formats import FILE, JSON, WHOLE
 from weir.sources.identity import TAIL_BYTES, birth_time, head_matches, head_of, tail_matches, tail_of
 from weir.sources.lines import BLOCK
-from weir.sources.packed import PACKED, Unpacker, is_packed, read_size
+from weir.sources.packed import Unpacker, is_packed, read_size
 
 _READ_BYTES: Final = 1 << 20
 

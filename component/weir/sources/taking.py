@@ -12,11 +12,12 @@ from typing import Final, NamedTuple
 
 from weir.core.digest import sha256
 from weir.core.ports import Reading, Reject
+from weir.core.positions import PACKED
 from weir.core.span import Span
 from weir.sources import documents
 from weir.sources.formats import CSV, FILE, JSON, LINES, WHOLE
 from weir.sources.lines import BLOCK, KEPT_BYTES, NOTHING_YET, Bad, Cut, LongLine, LongRest, Rules, Run, cut
-from weir.sources.packed import FAULTS, PACKED
+from weir.sources.packed import FAULTS
 from weir.sources.rows import Header, LongRow, cut_rows, header_of
 from weir.sources.watched import Watched
 

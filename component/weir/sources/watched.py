@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from weir.core.positions import RUNG_HASH_BYTES, FilePosition, Rung
+from weir.core.positions import PACKED, RUNG_HASH_BYTES, FilePosition, Rung
 from weir.sources.formats import GZIP_MAGIC
 from weir.sources.identity import CHANGED, head_of, tail_of, tail_of_taken
 from weir.sources.lines import LongLine
-from weir.sources.packed import PACKED, Unpacker, is_packed, read_size, seal_of
+from weir.sources.packed import Unpacker, is_packed, read_size, seal_of
 from weir.sources.recognise import Found, has_outgrown, is_intact, next_generation
 from weir.sources.rows import Header
 
