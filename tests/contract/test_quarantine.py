@@ -301,6 +301,8 @@ def test_a_replay_that_cannot_be_sent_either_comes_back_as_a_new_entry(make: Cal
     assert ask(rig, "replay")["replayed"] == 1
     rig.until(lambda: rig.counts["quarantined.badTopic"] == 2, "it is refused again")
     assert [entry["id"] for entry in ask(rig, "list")["entries"]] == [2]
+    places = [values["place"] for event, values in rig.events if event == "quarantined"]
+    assert places == [0, None], "a replay has no place in any file"
 
 
 def test_a_replay_never_has_the_id_of_another_record(make: Callable[..., Rig]) -> None:

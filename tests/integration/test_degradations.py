@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.certificates import Certificates
 from tests.component import ComponentDevice
 from tests.conditions import eventually
 from tests.device import Device, change
+from tests.faults import jumping
 from tests.nucleus import KINDS, NucleusStandIn
 
 SECONDS = 90  # some causes have to last half a minute before anybody is told, or before all is said to be well
@@ -33,6 +35,29 @@ class Bound(Device):
         if os.geteuid() != 0:
             return command
         return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+
+
+class Unset(Device):
+    """A device that has just been switched on and has no battery for its clock, until somebody sets it."""
+
+    @property
+    def clock(self) -> Path:
+        return self.directory / "clock"
+
+    def set_clock(self, seconds_off: float) -> None:
+        made = self.clock.with_suffix(".new")
+        made.write_text(str(seconds_off))
+        made.rename(self.clock)
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "tests.faults.jumping", *words] if words[0] == "run" else super().command(*words)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **super().environment(),
+            jumping.VARIABLE: str(self.clock),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
 
 
 Make = Callable[..., Device]
@@ -168,6 +193,20 @@ def test_a_topic_that_the_nucleus_does_not_allow_until_it_does(tmp_path: Path, k
             goes(device, "publishRefused")
         finally:
             device.close()
+
+
+def test_a_clock_that_was_never_set_until_it_is(tmp_path: Path, broker: Broker) -> None:
+    device = Unset(tmp_path / "device", broker)
+    device.set_clock(-1_700_000_000.0)
+    try:
+        write(device, "a.jsonl", 5)
+        device.start()
+        assert "NTP" in comes(device, "clockNotSet")
+        device.until(lambda document: document["records"]["delivered"] == 5)
+        device.set_clock(0.0)
+        goes(device, "clockNotSet")
+    finally:
+        device.close()
 
 
 def test_counters_that_do_not_add_up_until_they_do(make: Make) -> None:

@@ -48,13 +48,14 @@ def test_the_level_silences_what_is_below_it() -> None:
 
 def test_json_lines_carry_the_same_fields() -> None:
     log, out, _, _ = make("json")
-    log("started", pending=5, better=None, seconds=1.5)
+    log("started", pending=5, better=None, seconds=1.5, file=b"a \xff.log")
     assert json.loads(out.getvalue()) == {
         "time": "1970-01-01T00:00:00Z",
         "level": "INFO",
         "event": "started",
         "pending": 5,
         "seconds": 1.5,
+        "file": "a \\xff.log",
     }
 
 

@@ -175,8 +175,9 @@ class Stream:
         self._admit_arrival(now)
 
     def _say_quarantined(self, reason: str, detail: str, file: FilePosition | None, place: int) -> None:
-        where = {"file": file.name} if file else {}
-        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, **where, place=place % PACKED)
+        name = file.name if file else None
+        where = None if place < 0 else place % PACKED  # below 0 it is a replay's
+        self._notice("quarantined", stream=self.name, reason=reason, detail=detail, file=name, place=where)
 
     def _admit_arrival(self, now: Now) -> None:
         """Admit what fits of what was read; the rest stays with the caller."""

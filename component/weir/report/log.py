@@ -120,7 +120,7 @@ class Log:
         told = {name: value for name, value in fields.items() if value is not None or event in _WHOLE}
         if self._json:
             head = {"time": rfc3339(self._wall()), "level": _NAMES[level], "event": event}
-            return json.dumps({**head, **told}, default=str)
+            return json.dumps({**head, **told}, default=_text)
         words = [f"event={event}", *(f"{name}={_word(value)}" for name, value in told.items())]
         return " ".join(words if bare else [str(rfc3339(self._wall())), _NAMES[level], *words])
 
@@ -132,11 +132,15 @@ def _word(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1e6 else f"{value:.1f}"  # noqa: PLR2004 - no exponents in a log
-    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    text = _text(value)
     if text and _BARE.issuperset(text):
         return text
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped(quoted, LONGEST_VALUE)}"'
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _is_journald(stream: TextIO) -> bool:
