@@ -14,7 +14,6 @@ from tests.certificates import Certificates
 from tests.conditions import eventually
 from tests.contract.bench_steps import delivered, heard, publish, start
 from tests.contract.benches import RealBench
-from tests.integration.http_proxy import http_proxy
 from weir.core.events import Closed, Connected, ConnectFailed, ConnectionEvent, Interrupted
 from weir.transports.mqtt311 import Mqtt311Transport
 
@@ -34,16 +33,6 @@ def make(broker: Broker) -> Iterator[Make]:
     yield make_one
     for bench in made:
         bench.close()
-
-
-def test_a_silent_broker_is_noticed_by_the_keep_alive(make: Make, broker: Broker) -> None:
-    bench = start(make(keep_alive_seconds=2, ping_timeout_seconds=1))
-    broker.freeze()
-    futures = publish(bench, b"in flight")
-    bench.until(lambda: heard(bench, Interrupted), "the silence is noticed")
-    assert heard(bench, Interrupted)[0].reason == "AWS_ERROR_MQTT_TIMEOUT (no answer in time)"
-    broker.thaw()
-    bench.until(lambda: delivered(futures), "it is delivered in the end")
 
 
 def test_an_object_that_waits_for_its_own_next_attempt_is_given_up_in_time(make: Make, broker: Broker) -> None:
@@ -85,15 +74,6 @@ def test_operations_of_others_on_the_same_connection_show_in_the_statistics(make
     broker.thaw()
     bench.until(lambda: bench.transport.statistics().incomplete == 0, "the others have their answers")
     assert bench.outcomes == []
-
-
-def test_it_goes_through_an_http_proxy(make: Make, broker: Broker) -> None:
-    with http_proxy() as (port, targets):
-        bench = start(make(proxy_host="127.0.0.1", proxy_port=port))
-        futures = publish(bench, b"a")
-        bench.until(lambda: delivered(futures), "it delivers")
-        assert targets == [f"localhost:{broker.port}"]
-        bench.transport.close(5)
 
 
 class Unwelcome:

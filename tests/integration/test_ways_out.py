@@ -1,4 +1,4 @@
-"""Networks that let little out: an HTTP proxy, and the port of HTTPS; the same for both versions of MQTT."""
+"""Networks that let little out: an HTTP proxy, the port of HTTPS, or nothing; the same for both versions of MQTT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.certificates import Certificates
 from tests.contract.benches import RealBench
 from tests.contract.mqtt5_bench import Mqtt5Bench
 from tests.integration.http_proxy import http_proxy
-from weir.core.events import Connected, ConnectFailed
+from weir.core.events import Connected, ConnectFailed, Interrupted
 from weir.transports import mutual_tls
 from weir.transports.approach import HTTPS_PORT
 
@@ -109,3 +109,16 @@ def test_mqtt_is_asked_for_by_alpn_on_the_port_of_https_and_nowhere_else(
         bench.until(lambda: answering.protocols, "the handshake")
         assert answering.protocols[0] == (MQTT_ON_HTTPS_PORT if https else None)
         bench.transport.close(5)
+
+
+def test_a_silent_broker_is_noticed_by_the_keep_alive(make: Make, broker: Broker) -> None:
+    bench = make(keep_alive_seconds=3, ping_timeout_seconds=1)
+    bench.transport.start()
+    deliver(bench)
+    broker.freeze()
+    future = bench.transport.publish("a/b", b"in flight", 1)
+    bench.until(lambda: heard(bench, Interrupted), "the silence is noticed")
+    assert "no answer in time" in heard(bench, Interrupted)[0].reason
+    broker.thaw()
+    bench.until(future.done, "it is delivered in the end")
+    assert future.exception() is None
