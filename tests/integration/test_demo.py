@@ -40,7 +40,13 @@ def started(place: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
         umask=0,
+        preexec_fn=heeds_ctrl_c,  # noqa: PLW1509 - it runs one call, and no thread of ours holds a lock of the interpreter
     )
+
+
+def heeds_ctrl_c() -> None:
+    """Take SIGINT as a terminal's foreground does; who runs the tests in the background passes on that it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def at_work_in(place: Path) -> Iterator[int]:
