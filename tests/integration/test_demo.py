@@ -45,7 +45,7 @@ def started(place: Path) -> subprocess.Popen[str]:
 
 
 def heeds_ctrl_c() -> None:
-    """Take SIGINT as a terminal's foreground does; who runs the tests in the background passes on that it is ignored."""
+    """Take SIGINT as a terminal's foreground does; who runs tests in the background passes on that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
