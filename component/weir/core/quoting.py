@@ -6,6 +6,7 @@ Owns the one way a value gets into an error line. It must not know what the valu
 from __future__ import annotations
 
 LONGEST = 64  # characters of a value: a name of a stream is shown in full, and a line stays a line
+LONGEST_PATH = 200  # characters of a path
 LARGEST = 10**18  # beyond it the digits say nothing, and turning them into text may be refused by Python
 PEM_MARK = "-----BEGIN"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from weir.core.events import Connected, Interrupted, LinkEvent
-from weir.core.quoting import escaped
+from weir.core.quoting import LONGEST_PATH, escaped
 from weir.forwarder.stream import Stream
 
 SHORT_SECONDS = 10.0  # a connection that was lost sooner than this was hardly one
@@ -21,7 +21,6 @@ SHORT_IN_A_ROW = 5
 TURNED_AWAY_IN_A_ROW = 3
 NO_ACK_SECONDS = 30.0
 SOURCE_SECONDS = 10.0  # a directory may be missing for a moment, as while something is mounted
-LONGEST_PATH = 200  # characters of it that are shown
 
 Verdicts = dict[str, str | None]  # by reason: what to do, None where nothing is wrong
 

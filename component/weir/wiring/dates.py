@@ -9,14 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from weir.core.certificate import Validity, validity
-from weir.core.quoting import escaped
+from weir.core.quoting import LONGEST_PATH, escaped
 from weir.report.times import rfc3339
 from weir.wiring.preflight import MOST_PEM_BYTES
 
 LOOK_SECONDS = 2.0  # between two looks at whether the file is another one
 EXPIRING_SECONDS = 14 * 86_400.0
 CLOCK_SET = 1_577_836_800.0  # 2020-01-01T00:00:00Z: before it no clock of a machine that runs this can be right
-LONGEST_PATH = 200
 
 Verdicts = dict[str, str | None]
 

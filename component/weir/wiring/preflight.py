@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weir.core.errors import Problem
-from weir.core.quoting import escaped
+from weir.core.quoting import LONGEST_PATH, escaped
 from weir.core.settings import Settings
 from weir.core.ways import IPC_SOCKET
 
 MOST_PEM_BYTES = 2**20
-LONGEST_PATH = 200
 CERTIFICATE = "CERTIFICATE"
 PRIVATE_KEY = "PRIVATE KEY"
 ROOT = 0

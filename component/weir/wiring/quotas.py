@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weir.core.modes import MODES
-from weir.core.quoting import escaped
+from weir.core.quoting import LONGEST_PATH, escaped
 from weir.core.settings import Settings, StreamSettings
 from weir.store.directory import RESERVE_BYTES
 
 BLOCK_BYTES = 512  # what st_blocks counts in
-LONGEST_PATH = 200
 LONGEST_LIST = 200
 
 Say = Callable[..., None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from weir.core.errors import StoreFailed
-from weir.core.quoting import escaped
+from weir.core.quoting import LONGEST_PATH, escaped
 from weir.core.settings import Settings
 from weir.core.view import View
 from weir.forwarder.forwarder import Forwarder
@@ -23,7 +23,6 @@ from weir.wiring.dates import Dates
 
 LOOK_SECONDS = 1.0
 METRICS_SECONDS = 15.0  # between two metrics files, at most: Prometheus asks every 15 s to a minute
-LONGEST_PATH = 200
 
 
 class Display(Protocol):
