@@ -1,8 +1,8 @@
 """SHA-256: the one hash of all that is identified or compared.
 
-Owns where it comes from. `hashlib` loads OpenSSL, which costs 3.5 MiB of resident memory, a twelfth of the process,
-though the MQTT client brings a library of its own. Python has the function inside as well, a third slower for a record
-and under another name from release to release; where it was built without, hashlib's is used.
+Owns where it comes from. `hashlib` loads OpenSSL, some megabytes of resident memory that nothing else needs: the
+MQTT client brings a library of its own. Python has the function inside as well, slower, and under another name from
+release to release; where it was built without, hashlib's is used.
 """
 
 from __future__ import annotations
